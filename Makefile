@@ -1,0 +1,46 @@
+# Two commands: `make run` and `make test`. Both build what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export QT_QPA_PLATFORM ?=
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: run test test-slow check format bench clean setup
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml packaging/constraints.txt packaging/setup/check-system.sh
+	@bash packaging/setup/check-system.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@bash packaging/setup/install-torch.sh $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c packaging/constraints.txt -e '.[gui,nvidia,dev]'
+	@touch $@
+
+run: $(STAMP)
+	@bash packaging/setup/run.sh $(BIN)
+
+test: $(STAMP)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: $(STAMP)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache deltaworks-demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

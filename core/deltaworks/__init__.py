@@ -1,0 +1,1 @@
+"""Everything the product can do: no window, no Qt."""

@@ -1,0 +1,1 @@
+"""Named tensors on disk: open, describe, write, verify."""

@@ -1,0 +1,80 @@
+"""A plan: what a job will do and cost, from headers alone and without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One unit of work, usually one tensor.
+
+    Args:
+        id: unique in the plan; also its name in the journal.
+        stage: which stage it belongs to.
+        read_bytes: bytes read from inputs.
+        write_bytes: bytes written at most.
+        peak_bytes: bytes held in memory while it runs.
+        after: ids of items that must be finished first.
+    """
+
+    id: str
+    stage: str
+    read_bytes: int
+    write_bytes: int
+    peak_bytes: int
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One artefact to be written.
+
+    Args:
+        path: its final place.
+        bytes_low: expected size; ``bytes_high`` is never exceeded by more than the header.
+        bytes_high: upper bound, for the disk check.
+    """
+
+    path: str
+    bytes_low: int
+    bytes_high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the cost panel, the disk check, the progress bar and the scheduler all read.
+
+    Args:
+        title: for people, ``Compress 2 experts with sign``.
+        items: in the order of writing.
+        outputs: what will be there afterwards.
+        original_bytes: bytes of the fine-tuned models as distributed.
+        notes: what the user should know before it runs (tensors kept exact, and why).
+    """
+
+    title: str
+    items: tuple[WorkItem, ...]
+    outputs: tuple[OutputPlan, ...]
+    original_bytes: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read from disk."""
+        return sum(item.read_bytes for item in self.items)
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes written to disk at most."""
+        return sum(output.bytes_high for output in self.outputs)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest single item in memory, beyond the runtime itself."""
+        return max((item.peak_bytes for item in self.items), default=0)
+
+    @property
+    def work_bytes(self) -> int:
+        """What progress counts up to."""
+        return sum(item.read_bytes + item.write_bytes for item in self.items)

@@ -1,0 +1,1 @@
+"""Every method, one table a family. There is no other registry."""

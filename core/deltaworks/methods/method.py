@@ -1,0 +1,188 @@
+"""What a method is: one record a method, one table a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from deltaworks.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Family = Literal["compression", "merging", "safety", "transfer", "fusion", "continual"]
+T = TypeVar("T")
+
+Parts = dict[str, "np.ndarray[Any, Any]"]
+"""What a storing method keeps of one tensor: part name to array on the CPU.
+
+Only dtypes that safetensors and numpy share: u8, i32, i64, f16, f32.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Inputs of a method, in data, so that the window offers only what can run."""
+
+    base: bool = True
+    min_experts: int = 1
+    max_experts: int | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """What all methods share.
+
+    Args:
+        id: lower-case with hyphens; never changes once released.
+        title: name as the field writes it.
+        family: which table it is in.
+        summary: one sentence for the picker.
+        source: paper or specification, as ``arXiv:2311.03099``.
+        options: its options; every one has a default.
+        needs: inputs it cannot do without.
+        evidence: how sure we are that this is the authors' method.
+        is_random: whether the seed changes the result.
+    """
+
+    id: str
+    title: str
+    family: Family
+    summary: str
+    source: str
+    options: type[Options]
+    needs: Needs = Needs()
+    evidence: str = ""
+    is_random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor without its numbers: what decoding knows.
+
+    Args:
+        name: parameter name in the checkpoint.
+        shape: as stored, ``(out, in)`` for linear weights.
+        seed: the job's seed; random streams come from (seed, name).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    seed: int = 0
+
+
+class TensorPair:
+    """One tensor of base and fine-tuned model, and what was computed from it.
+
+    Several settings of a sweep encode the same pair; ``once`` lets them share
+    what is costly, such as a singular value decomposition.
+
+    Args:
+        spec: name, shape and seed.
+        base: as stored, or None when the base has no such tensor.
+        tuned: as stored; shape of ``spec``.
+    """
+
+    def __init__(self, spec: TensorSpec, base: Tensor | None, tuned: Tensor) -> None:
+        self.spec = spec
+        self.base = base
+        self.tuned = tuned
+        self._known: dict[Callable[[Tensor], Any], Any] = {}
+
+    @cached_property
+    def delta(self) -> Tensor:
+        """Fine-tuned minus base in float32; the fine-tuned tensor where there is no base."""
+        return self.tuned.float() if self.base is None else self.tuned.float() - self.base.float()
+
+    def once(self, compute: Callable[[Tensor], T]) -> T:
+        """Compute something from the delta the first time, remember it afterwards.
+
+        Args:
+            compute: a module-level pure function of the float32 delta; it is the key.
+        """
+        if compute not in self._known:
+            self._known[compute] = compute(self.delta)
+        known: T = self._known[compute]
+        return known
+
+
+@dataclass(frozen=True)
+class CompressionMethod(Method):
+    """A method that stores deltas.
+
+    Args:
+        encode: pair and options to parts. Never changes its inputs.
+        decode: parts, spec and options to the float32 delta of ``spec.shape``.
+            None for exact methods.
+        restore: base (or None), parts, spec and dtype name to the fine-tuned tensor,
+            bit for bit. Only exact methods have it.
+        stored_bits: expected bits of all parts, from the shape alone, for the plan.
+        payload_bits: bits of the codes alone, without indices, scales and padding
+            (``bpp_payload`` in the size report).
+    """
+
+    encode: Callable[[TensorPair, Any], Parts] = field(kw_only=True)
+    decode: Callable[[Parts, TensorSpec, Any], Tensor] | None = field(default=None, kw_only=True)
+    restore: Callable[[Tensor | None, Parts, TensorSpec, str], Tensor] | None = field(
+        default=None, kw_only=True
+    )
+    stored_bits: Callable[[tuple[int, ...], Any], float] = field(kw_only=True)
+    payload_bits: Callable[[Parts, TensorSpec, Any], float] = field(kw_only=True)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it gives the fine-tuned tensor back bit for bit."""
+        return self.restore is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeExpert:
+    """One expert's tensor with the options that hold for it."""
+
+    tensor: Tensor
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class MergeInputs:
+    """What a merging method sees of one tensor.
+
+    Args:
+        spec: name, shape and seed.
+        base: as stored, or None when the method runs without one.
+        experts: in the user's order; tensors of ``spec.shape``.
+    """
+
+    spec: TensorSpec
+    base: Tensor | None
+    experts: tuple[MergeExpert, ...]
+
+
+@dataclass(frozen=True)
+class MergingMethod(Method):
+    """A method that makes one model of several.
+
+    Args:
+        expert_options: options that every expert has for itself, such as its weight.
+        merge: inputs and options to the merged tensor in float32 (rounded once by the
+            engine). Never changes its inputs.
+        is_elementwise: whether the engine may split the tensor by rows.
+    """
+
+    expert_options: type[Options] = field(kw_only=True)
+    merge: Callable[[MergeInputs, Any], Tensor] = field(kw_only=True)
+    is_elementwise: bool = field(default=False, kw_only=True)
+
+
+M = TypeVar("M", bound=Method)
+
+
+def index(*methods: M) -> Mapping[str, M]:
+    """Make a family's table: id to record, in the order of the picker."""
+    table = {method.id: method for method in methods}
+    if len(table) != len(methods):
+        raise ValueError("two methods share an id")
+    return table

@@ -1,0 +1,116 @@
+"""A job as a document: everything needed to make an artefact again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scope = Literal["linear2d", "all"]
+"""Which tensors a lossy method treats: block matrices only, or every floating tensor."""
+
+Keep = Literal["best", "front", "all", "none"]
+
+
+class Document(BaseModel):
+    """A frozen part of a recipe that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelRef(Document):
+    """An input by path and, once known, by content."""
+
+    path: str
+    content: str = Field("", description="blake3 of all weight bytes; empty when not computed.")
+    name: str = ""
+
+
+class Setting(Document):
+    """A method with its options; unset options take their defaults."""
+
+    method: str
+    options: dict[str, Any] = {}
+
+
+class Common(Document):
+    """What every recipe may say about how it runs. None of it changes the result but the seed."""
+
+    version: Literal[1] = 1
+    seed: int = 0
+    device: str = "cpu"
+    memory_bytes: int = Field(256_000_000, ge=16_000_000)
+    threads: int = Field(0, ge=0, description="Worker threads; 0 means one a core.")
+    note: str = ""
+
+
+class CompressRecipe(Common):
+    """Base and experts in, one delta file out for each expert and setting."""
+
+    kind: Literal["compress"] = "compress"
+    base: ModelRef
+    experts: tuple[ModelRef, ...] = Field(min_length=1)
+    settings: tuple[Setting, ...] = Field(min_length=1)
+    scope: Scope = "linear2d"
+    output: str = Field(description="A folder; or, for one expert and one setting, a file.")
+
+
+class SweepRecipe(Common):
+    """Compress with several settings, measure each, keep the good ones."""
+
+    kind: Literal["sweep"] = "sweep"
+    base: ModelRef
+    experts: tuple[ModelRef, ...] = Field(min_length=1)
+    settings: tuple[Setting, ...] = Field(min_length=1)
+    scope: Scope = "linear2d"
+    evaluation: str = Field("", description="Folder with a suite.json; empty: weights only.")
+    keep: Keep = "front"
+    max_loss: float = Field(
+        0.02, ge=0.0, le=1.0, description="Quality the recommended point may lose, a fraction."
+    )
+    output: str
+    title: str = ""
+
+
+class MergeInput(Document):
+    """One expert of a merge with its own options (weight, density…)."""
+
+    model: ModelRef
+    options: dict[str, Any] = {}
+
+
+class MergeRecipe(Common):
+    """Experts, and mostly a base, in; one full model out."""
+
+    kind: Literal["merge"] = "merge"
+    base: ModelRef | None = None
+    experts: tuple[MergeInput, ...] = Field(min_length=1)
+    setting: Setting
+    out_dtype: str = Field("", description="Safetensors dtype name; empty keeps the base's.")
+    shard_bytes: int = Field(5_000_000_000, ge=1_000)
+    output: str
+
+
+class RebuildRecipe(Common):
+    """Base and delta file in, full model out."""
+
+    kind: Literal["rebuild"] = "rebuild"
+    delta: ModelRef
+    base: ModelRef | None = None
+    output: str
+
+
+class EvaluateRecipe(Common):
+    """Measure a model, alone or against the expert it stands for."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    model: ModelRef
+    base: ModelRef | None = None
+    reference: ModelRef | None = None
+    evaluation: str = ""
+
+
+Recipe = Annotated[
+    CompressRecipe | SweepRecipe | MergeRecipe | RebuildRecipe | EvaluateRecipe,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,1 @@
+"""The window: pages, docks and lanes over the core."""

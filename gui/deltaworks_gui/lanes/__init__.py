@@ -1,0 +1,1 @@
+"""One thread and one engine process a device, and the queue that feeds them."""

@@ -1,0 +1,1 @@
+"""Canvases that make the core's figures live."""

@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-export QT_QPA_PLATFORM ?=
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: run test test-slow check format bench clean setup
@@ -23,6 +22,7 @@ run: $(STAMP)
 	@bash packaging/setup/run.sh $(BIN)
 
 test: $(STAMP)
+	@bash packaging/setup/check-qt.sh offscreen
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
 
 test-slow: $(STAMP)

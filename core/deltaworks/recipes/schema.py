@@ -22,7 +22,9 @@ class ModelRef(Document):
     """An input by path and, once known, by content."""
 
     path: str
-    content: str = Field("", description="blake3 of all weight bytes; empty when not computed.")
+    content: str = Field(
+        default="", description="blake3 of all weight bytes; empty when not computed."
+    )
     name: str = ""
 
 
@@ -39,8 +41,8 @@ class Common(Document):
     version: Literal[1] = 1
     seed: int = 0
     device: str = "cpu"
-    memory_bytes: int = Field(256_000_000, ge=16_000_000)
-    threads: int = Field(0, ge=0, description="Worker threads; 0 means one a core.")
+    memory_bytes: int = Field(default=256_000_000, ge=16_000_000)
+    threads: int = Field(default=0, ge=0, description="Worker threads; 0 means one a core.")
     note: str = ""
 
 
@@ -63,10 +65,15 @@ class SweepRecipe(Common):
     experts: tuple[ModelRef, ...] = Field(min_length=1)
     settings: tuple[Setting, ...] = Field(min_length=1)
     scope: Scope = "linear2d"
-    evaluation: str = Field("", description="Folder with a suite.json; empty: weights only.")
+    evaluation: str = Field(
+        default="", description="Folder with a suite.json; empty: weights only."
+    )
     keep: Keep = "front"
     max_loss: float = Field(
-        0.02, ge=0.0, le=1.0, description="Quality the recommended point may lose, a fraction."
+        default=0.02,
+        ge=0.0,
+        le=1.0,
+        description="Quality the recommended point may lose, a fraction.",
     )
     output: str
     title: str = ""
@@ -86,8 +93,10 @@ class MergeRecipe(Common):
     base: ModelRef | None = None
     experts: tuple[MergeInput, ...] = Field(min_length=1)
     setting: Setting
-    out_dtype: str = Field("", description="Safetensors dtype name; empty keeps the base's.")
-    shard_bytes: int = Field(5_000_000_000, ge=1_000)
+    out_dtype: str = Field(
+        default="", description="Safetensors dtype name; empty keeps the base's."
+    )
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
     output: str
 
 

@@ -1,1 +1,1 @@
-"""One thread and one engine process a device, and the queue that feeds them."""
+"""One thread with one engine a device, the queue that feeds them, and short background work."""

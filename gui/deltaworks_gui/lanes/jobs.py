@@ -47,6 +47,9 @@ MOVES: dict[JobState, frozenset[JobState]] = {
 }
 """Every allowed move. Anything else is a bug and raises."""
 
+FULL = 1000
+"""Progress of a job that is done."""
+
 ENDED = frozenset(state for state, moves in MOVES.items() if not moves)
 
 
@@ -60,6 +63,7 @@ class Job:
         recipe: frozen when it was queued, as plain JSON data.
         lane: id of its lane, ``cpu`` or ``gpu0``.
         progress: 0 to 1000.
+        is_counting: the end is not known; ``stage`` holds a count.
         stage: what happens now.
         queued_at: seconds since the epoch; ``started_at``, ``ended_at`` likewise.
         running_seconds: time really run, without waiting and pauses.
@@ -78,6 +82,7 @@ class Job:
     lane: str
     state: JobState = JobState.QUEUED
     progress: int = 0
+    is_counting: bool = False
     stage: str = ""
     queued_at: float = 0.0
     started_at: float | None = None
@@ -99,7 +104,7 @@ class Lane:
     Args:
         id: ``cpu``, ``gpu0``.
         title: ``CPU``, ``GPU 0``.
-        state: ``idle``, ``starting``, ``running``, ``paused``, ``needs restart``.
+        state: ``idle``, ``starting``, ``running``, ``paused``.
         used_bytes: memory of the engine; ``total_bytes`` of the device.
     """
 

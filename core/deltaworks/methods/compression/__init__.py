@@ -1,1 +1,15 @@
 """Compression methods, one file each."""
+
+from collections.abc import Mapping
+
+from deltaworks.methods.compression import dare, delta_dct, lossless, low_rank, magnitude, sign
+from deltaworks.methods.method import CompressionMethod, index
+
+COMPRESSION: Mapping[str, CompressionMethod] = index(
+    sign.METHOD,
+    delta_dct.METHOD,
+    dare.METHOD,
+    magnitude.METHOD,
+    low_rank.METHOD,
+    lossless.METHOD,
+)

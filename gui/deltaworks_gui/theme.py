@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, cast
 
@@ -92,6 +93,16 @@ _ASKED = {
 }
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """The icon that follows the theme on some action or button."""
+
+    name: str
+    color_token: str
+    size: int | None
+    gap: int
+
+
 class _HasIcon(Protocol):
     def setIcon(self, icon: QIcon) -> None: ...  # noqa: N802
 
@@ -115,8 +126,7 @@ class Theme(QObject):
         self._applying = False
         self._fonts_loaded = False
         self._sheet = theme_sheet.StyleSheet()
-        self._bound: weakref.WeakKeyDictionary[QObject, tuple[str, str, int | None]]
-        self._bound = weakref.WeakKeyDictionary()
+        self._bound: weakref.WeakKeyDictionary[QObject, _Bound] = weakref.WeakKeyDictionary()
 
     # --- what holds -------------------------------------------------------------------------
 
@@ -165,10 +175,15 @@ class Theme(QObject):
 
     # --- icons ------------------------------------------------------------------------------
 
-    def icon(self, name: str, color_token: str = "text-2", size: int | None = None) -> QIcon:
-        """An icon in one of the theme's colours, with disabled and selected looks."""
+    def icon(
+        self, name: str, color_token: str = "text-2", size: int | None = None, *, gap: int = 0
+    ) -> QIcon:
+        """An icon in one of the theme's colours, with disabled and selected looks.
+
+        ``gap`` adds empty px between it and the text of a button.
+        """
         side = size or self._metrics.icon
-        return theme_icons.icon(name, self._tokens, color_token, side, _device_ratio())
+        return theme_icons.icon(name, self._tokens, color_token, side, _device_ratio(), gap)
 
     def pixmap(self, name: str, color_token: str, size: int, ratio: float = 1.0) -> QPixmap:
         """An icon as a pixmap, for delegates; ``size`` is in device-independent px."""
@@ -179,11 +194,17 @@ class Theme(QObject):
         return theme_icons.illustration(name, self._tokens, height, ratio)
 
     def bind_icon(
-        self, target: QObject, name: str, color_token: str = "text-2", size: int | None = None
+        self,
+        target: QObject,
+        name: str,
+        color_token: str = "text-2",
+        size: int | None = None,
+        *,
+        gap: int = 0,
     ) -> None:
         """Give an action or a button an icon that follows the theme."""
-        self._bound[target] = (name, color_token, size)
-        cast(_HasIcon, target).setIcon(self.icon(name, color_token, size))
+        self._bound[target] = _Bound(name, color_token, size, gap)
+        self._dress(target)
 
     # --- change -----------------------------------------------------------------------------
 
@@ -233,10 +254,15 @@ class Theme(QObject):
         sheet = self._sheet.build(self._tokens, self._metrics, self._points)
         if sheet != app.styleSheet():
             app.setStyleSheet(sheet)
-        for target, (name, token, size) in list(self._bound.items()):
+        for target in list(self._bound):
             if shiboken6.isValid(target):
-                cast(_HasIcon, target).setIcon(self.icon(name, token, size))
+                self._dress(target)
         self.changed.emit()
+
+    def _dress(self, target: QObject) -> None:
+        bound = self._bound[target]
+        icon = self.icon(bound.name, bound.color_token, bound.size, gap=bound.gap)
+        cast(_HasIcon, target).setIcon(icon)
 
     def _wants_dark(self, app: QApplication) -> bool:
         if self._scheme is not Scheme.SYSTEM:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
-from PySide6.QtGui import QIcon, QPainter, QPixmap
+from PySide6.QtCore import QByteArray, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QGuiApplication, QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
 from deltaworks_gui.theme_tokens import Tokens
@@ -29,8 +29,13 @@ def pixmap(name: str, color: str, size: int, ratio: float) -> QPixmap:
 
 
 @lru_cache(maxsize=512)
-def icon(name: str, tokens: Tokens, color_token: str, size: int, ratio: float) -> QIcon:
-    """An icon with a normal, a disabled and a selected look."""
+def icon(
+    name: str, tokens: Tokens, color_token: str, size: int, ratio: float, gap: int = 0
+) -> QIcon:
+    """An icon with a normal, a disabled and a selected look.
+
+    ``gap`` adds empty px on the side of the text, as buttons set theirs too close.
+    """
     made = QIcon()
     selected = "text" if color_token.startswith("text") else color_token
     looks = (
@@ -41,7 +46,7 @@ def icon(name: str, tokens: Tokens, color_token: str, size: int, ratio: float) -
     )
     for mode, token in looks:
         for one in sorted({*_RATIOS, ratio}):
-            made.addPixmap(pixmap(name, tokens.color(token), size, one), mode)
+            made.addPixmap(_with_gap(pixmap(name, tokens.color(token), size, one), gap), mode)
     return made
 
 
@@ -53,6 +58,20 @@ def illustration(name: str, tokens: Tokens, height: int, ratio: float) -> QPixma
     natural = QSvgRenderer(QByteArray(content)).defaultSize()
     width = round(natural.width() * height / natural.height())
     return _render(content, QSize(width, height), ratio)
+
+
+def _with_gap(picture: QPixmap, gap: int) -> QPixmap:
+    if not gap:
+        return picture
+    ratio = picture.devicePixelRatio()
+    made = QPixmap(picture.size() + QSize(round(gap * ratio), 0))
+    made.fill(Qt.GlobalColor.transparent)
+    made.setDevicePixelRatio(ratio)
+    painter = QPainter(made)
+    text_is_right = QGuiApplication.layoutDirection() == Qt.LayoutDirection.LeftToRight
+    painter.drawPixmap(QPointF(0 if text_is_right else gap, 0), picture)
+    painter.end()
+    return made
 
 
 def _render(content: bytes, size: QSize, ratio: float) -> QPixmap:

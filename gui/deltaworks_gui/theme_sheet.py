@@ -6,6 +6,7 @@ check marks) are written, tinted, to a temporary folder.
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,6 +28,9 @@ from deltaworks_gui.theme_tokens import (
 from deltaworks_resources import style_template
 
 _PLACEHOLDER = re.compile(r"@([a-z0-9:-]+)@")
+
+_RADIO_RIM = 5  # px of accent around the dot of a chosen radio button
+_SPIN_BOX_EXTRA = 3  # px that the style adds to a spin box's height
 
 
 class StyleSheet:
@@ -55,6 +59,7 @@ class StyleSheet:
     def _picture(self, name: str, color: str) -> str:
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="deltaworks-look-")
+            atexit.register(self._folder.cleanup)
         path = Path(self._folder.name) / f"{name}-{color[1:]}.svg"
         if not path.exists():
             path.write_bytes(tinted(name, color))
@@ -71,6 +76,8 @@ def _values(tokens: Tokens, metrics: Metrics, points: Callable[[float], float]) 
         values[f"m-{hyphenated}-inner"] = f"{size - 2 * LINE}px"
         values[f"m-{hyphenated}-half"] = f"{size // 2}px"
     values |= {
+        "m-control-spin": f"{metrics.control - 2 * LINE - _SPIN_BOX_EXTRA}px",
+        "m-dot": f"{metrics.indicator - 2 * _RADIO_RIM}px",
         "radius": f"{RADIUS}px",
         "radius-inner": f"{RADIUS - LINE}px",
         "radius-card": f"{RADIUS_CARD}px",

@@ -7,7 +7,7 @@ from typing import Literal
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
 
-from deltaworks_gui.theme import current_theme, set_look
+from deltaworks_gui.theme import SPACE_XS, current_theme, set_look
 
 ButtonKind = Literal["primary", "secondary", "quiet", "danger", "dashed", "link"]
 
@@ -40,8 +40,8 @@ def make_button(
     button.setAccessibleName(text.replace("&", ""))
     if icon:
         side = current_theme().metrics.icon
-        button.setIconSize(QSize(side, side))
-        current_theme().bind_icon(button, icon, _ICON_COLOR[kind])
+        button.setIconSize(QSize(side + SPACE_XS, side))
+        current_theme().bind_icon(button, icon, _ICON_COLOR[kind], gap=SPACE_XS)
     if kind == "link":
         button.setCursor(Qt.CursorShape.PointingHandCursor)
     set_look(button, kind=kind, large=large)

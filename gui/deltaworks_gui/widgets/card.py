@@ -36,7 +36,7 @@ class Card(QFrame):
         column.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, SPACE_M)
         column.setSpacing(SPACE_S - 2 * LINE)
         column.addLayout(self._top)
-        column.addLayout(self.body)
+        column.addLayout(self.body, 1)
         set_look(self, surface=kind)
 
     def set_title(self, title: str) -> None:

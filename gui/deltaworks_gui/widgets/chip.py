@@ -8,8 +8,6 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from deltaworks_gui.theme import SPACE_S, current_theme, tabular
 
-_DOT = 7
-
 
 def badge_width(text: str) -> int:
     """How wide ``paint_badge`` draws this text."""
@@ -114,8 +112,9 @@ class Chip(QWidget):
         theme = current_theme()
         middle = self.height() / 2
         if self._dot:
+            radius = theme.metrics.lane_dot / 2
             painter.setBrush(theme.color(self._dot))
-            painter.drawEllipse(QPointF(SPACE_S + _DOT / 2, middle), _DOT / 2, _DOT / 2)
+            painter.drawEllipse(QPointF(SPACE_S + radius, middle), radius, radius)
         elif self._icon:
             side = theme.metrics.icon_small
             picture = theme.pixmap(self._icon, "text-2", side, self.devicePixelRatioF())
@@ -123,7 +122,7 @@ class Chip(QWidget):
 
     def _lead(self) -> int:
         if self._dot:
-            return _DOT + 6
+            return current_theme().metrics.lane_dot + 6
         return current_theme().metrics.icon_small + 4 if self._icon else 0
 
     def _font(self) -> QFont:

@@ -16,7 +16,7 @@ class ElidedLabel(QLabel):
         super().__init__(text, parent)
         self._mode = Qt.TextElideMode.ElideMiddle if is_path else Qt.TextElideMode.ElideRight
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self._tell()
 
     def setText(self, text: str) -> None:
@@ -39,7 +39,7 @@ class ElidedLabel(QLabel):
         self.style().drawItemText(
             painter,
             self.contentsRect(),
-            int(self.alignment()),
+            int(self.alignment().value),
             self.palette(),
             self.isEnabled(),
             self.shown_text(),

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from deltaworks_gui.theme import SPACE_M, current_theme, set_look, tabular
 from deltaworks_gui.widgets.card import rule
+from deltaworks_gui.widgets.elided_label import ElidedLabel
 
 
 class FactList(QWidget):
@@ -66,16 +67,13 @@ class _Fact(QWidget):
         self.setObjectName(f"fact_{key}")
         self.label = QLabel()
         set_look(self.label, role="fact")
-        self.value = QLabel()
+        self.value = ElidedLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.value.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._line = QHBoxLayout()
         self._line.setContentsMargins(0, 0, 0, 0)
         self._line.setSpacing(SPACE_M)
         self._line.addWidget(self.label)
-        self._line.addStretch(1)
-        self._line.addWidget(self.value)
+        self._line.addWidget(self.value, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -89,13 +87,15 @@ class _Fact(QWidget):
 
     def show_value(self, value: str, tone: str, tooltip: str) -> None:
         self.value.setText(value)
-        self.value.setToolTip(tooltip)
+        if tooltip:
+            self.value.setToolTip(tooltip)
         self.value.setAccessibleName(f"{self.label.text()}: {value}")
         if self.value.property("tone") != tone:
-            set_look(self.value, tone=tone)
+            set_look(self.value, tone=tone, role="strong" if tone == "accent" else "")
 
     def show_widget(self, widget: QWidget) -> None:
         self.value.hide()
+        self._line.addStretch(1)
         self._line.addWidget(widget)
         self.label.setBuddy(widget)
         if not widget.accessibleName():

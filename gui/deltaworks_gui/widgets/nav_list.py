@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter
+from PySide6.QtGui import QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from deltaworks_gui.theme import FOCUS_WIDTH, RADIUS, SPACE_XS, current_theme
+from deltaworks_gui.theme import FOCUS_WIDTH, LINE, RADIUS, SPACE_XS, current_theme
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -58,15 +58,31 @@ class NavList(QListWidget):
         told = f"{item.text()}, {meaning or count}" if count else item.text()
         item.setData(Qt.ItemDataRole.AccessibleTextRole, told)
 
+    def row_height(self) -> int:
+        """The height of a page's row: less than usual where the window is low."""
+        metrics = current_theme().metrics
+        room = self.viewport().height() // max(1, self.count())
+        least = round(metrics.nav_row * 0.75)
+        return max(least, min(metrics.nav_row, room))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Rows share the height there is."""
+        super().resizeEvent(event)
+        self.scheduleDelayedItemsLayout()
+
     def _fit(self) -> None:
         self.setFixedWidth(current_theme().metrics.nav)
         self.scheduleDelayedItemsLayout()
 
 
 class _NavDelegate(QStyledItemDelegate):
+    def __init__(self, nav: NavList) -> None:
+        super().__init__(nav)
+        self._nav = nav
+
     def sizeHint(self, _option: QStyleOptionViewItem, _index: Index) -> QSize:
-        metrics = current_theme().metrics
-        return QSize(metrics.nav - 1, metrics.nav_row)
+        width = current_theme().metrics.nav - LINE
+        return QSize(width, self._nav.row_height())
 
     def paint(
         self,
@@ -113,7 +129,7 @@ class _NavDelegate(QStyledItemDelegate):
         theme = current_theme()
         painter.setFont(theme.font("caption" if chosen else "small"))
         painter.setPen(theme.color(token))
-        room = rect.adjusted(2, rect.height() // 2, -2, -SPACE_XS * 2)
+        room = rect.adjusted(2, rect.height() // 2, -2, -SPACE_XS)
         shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignCenter, shown)
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QSizePolicy, QWidget
 
-from deltaworks_gui.theme import current_theme
+from deltaworks_gui.theme import current_theme, set_look
 
 
 class SearchField(QLineEdit):
@@ -27,13 +27,14 @@ class SearchField(QLineEdit):
         self.setAccessibleName(placeholder)
         theme = current_theme()
         lens = QAction(self)
-        theme.bind_icon(lens, "search", "text-3")
+        theme.bind_icon(lens, "search", "text-3", theme.metrics.icon_small)
         self.addAction(lens, QLineEdit.ActionPosition.LeadingPosition)
         self._clear = QAction(self.tr("Clear"), self)
         theme.bind_icon(self._clear, "close", "text-3", theme.metrics.icon_small)
         self._clear.triggered.connect(self._on_clear)
-        self._clear.setVisible(False)
         self.addAction(self._clear, QLineEdit.ActionPosition.TrailingPosition)
+        self._clear.setVisible(False)  # only now is there a button that hears of it
+        set_look(self, search=True)
         self.textChanged.connect(self._on_text)
         theme.changed.connect(self._fit)
         self._fit()

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
-from deltaworks_gui.theme import LINE, set_look
+from deltaworks_gui.theme import LINE, current_theme, set_look
 
 
 class SegmentedControl(QWidget):
@@ -47,6 +47,8 @@ class SegmentedControl(QWidget):
             self._group.addButton(button, index)
             row.addWidget(button)
         set_look(self, surface="segments")
+        current_theme().changed.connect(self._fit)
+        self._fit()
         self._group.idToggled.connect(self._on_toggled)
         if segments:
             self._group.button(0).setChecked(True)
@@ -109,10 +111,14 @@ class SegmentedControl(QWidget):
         button.setAccessibleName(text.replace("&", ""))
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         if self.objectName():
             button.setObjectName(f"{self.objectName()}_{segment_id}")
         set_look(button, segment=place)
         return button
+
+    def _fit(self) -> None:
+        self.setFixedHeight(current_theme().metrics.control)
 
     def _on_toggled(self, index: int, checked: bool) -> None:
         # Only the chosen segment takes part in the tab order, as with radio buttons.

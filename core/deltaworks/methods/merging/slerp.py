@@ -67,7 +67,7 @@ def merge(inputs: MergeInputs, options: SlerpOptions) -> Tensor:
     for span in spans(len(out)):
         piece = out[span]
         piece.copy_(base[span])
-        piece.mul_(keep).add_(other[span].float(), alpha=take)
+        piece.mul_(keep).add_(other[span].float() * take)
     return checked(out, inputs)
 
 

@@ -59,16 +59,17 @@ def merge(inputs: MergeInputs, options: TaskArithmeticOptions) -> Tensor:
 
     base, experts = flat_base(inputs), flat_experts(inputs)
     weights = [float(expert.options.weight) for expert in inputs.experts]
-    factor = options.scale
-    if options.normalize:
-        factor /= weight_sum(weights, inputs.spec.name)
+    total = weight_sum(weights, inputs.spec.name) if options.normalize else 1.0
     out = torch.zeros(base.numel())
     for span in spans(len(out)):
         start, piece = base[span].float(), out[span]
         for expert, weight in zip(experts, weights, strict=True):
-            piece.add_(expert[span].float() - start, alpha=weight)
-        if factor != 1.0:
-            piece.mul_(factor)
+            # Rounded before it is added, not fused: the bits that mergekit gives in float32.
+            piece.add_((expert[span].float() - start).mul_(weight))
+        if options.normalize:
+            piece.div_(total)
+        if options.scale != 1.0:
+            piece.mul_(options.scale)
         piece.add_(start)
     return checked(out, inputs)
 

@@ -15,7 +15,7 @@ import numpy as np
 from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
 from deltaworks.methods.method import MergingMethod
 from deltaworks.numerics.chunks import spans
-from deltaworks.numerics.selection import Cut, Floats, Keys, magnitude_cut, zero_dropped
+from deltaworks.numerics.selection import MAGNITUDE, Cut, Floats, Keys, magnitude_cut, zero_dropped
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from deltaworks.methods.method import MergeInputs
 
+_SIGN = np.int32(-(1 << 31))
 _NO_LENGTH = 1e-7
 _BUFFERS_BYTES = 2_000_000
 
@@ -144,7 +145,7 @@ class _Buffers:
     Args:
         start: base in float32.
         deltas: one row an expert.
-        total: sums, then plus or minus one.
+        total: sums, then their sign bits.
         divisor: weights of the agreeing experts.
         scratch: integers.
     """
@@ -208,20 +209,23 @@ def _agree(
 
     A sum of exactly zero elects plus, an exact zero never agrees.
     """
-    total += 0.0  # -0 becomes +0, which elects plus.
-    np.copysign(np.float32(1.0), total, out=total)
+    total += np.float32(0.0)  # -0 becomes +0, which elects plus.
+    elected = total.view(np.int32)
+    np.bitwise_and(elected, _SIGN, out=elected)
     out.fill(0.0)
     divisor.fill(0.0)
     for delta, weight in zip(deltas, weights, strict=True):
-        np.multiply(delta, total, out=delta)
+        bits = delta.view(np.int32)
+        np.bitwise_xor(bits, elected, out=bits)
         np.maximum(delta, np.float32(0.0), out=delta)
+        np.bitwise_and(bits, MAGNITUDE, out=bits)  # The larger of -0 and 0 may be -0.
         np.add(out, delta, out=out)
         # Bits of a positive number are positive: negate and smear to a mask of ones.
-        np.negative(delta.view(np.int32), out=keys)
+        np.negative(bits, out=keys)
         np.right_shift(keys, 31, out=keys)
         np.bitwise_and(keys, np.float32(weight).view(np.int32), out=keys)
         np.add(divisor, keys.view(np.float32), out=divisor)
-    np.multiply(out, total, out=out)
+    np.bitwise_xor(out.view(np.int32), elected, out=out.view(np.int32))
     np.copyto(divisor, np.float32(1.0), where=divisor == 0.0)
 
 

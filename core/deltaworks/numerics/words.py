@@ -86,6 +86,35 @@ def _e4m3_values() -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.where(code < 128, value, -value).astype(np.float32)
 
 
+def from_float(values: np.ndarray[Any, Any], dtype: str) -> Words:
+    """Round numbers once to the words of a floating dtype: to nearest, ties to even.
+
+    Args:
+        values: float64 or float32, any shape.
+        dtype: ``F16``, ``BF16``, ``F32`` or ``F64``.
+
+    Returns:
+        An array of the same shape in ``NUMPY_DTYPE[dtype]``. Overflow gives infinity;
+        NaN stays NaN.
+    """
+    with np.errstate(over="ignore"):
+        if dtype != "BF16":
+            return values.astype(NUMPY_DTYPE[dtype])
+        return _bf16_words(values)
+
+
+def _bf16_words(values: np.ndarray[Any, Any]) -> Words:
+    narrow = values.astype(np.float32)
+    bits = narrow.view(np.uint32)
+    if values.dtype == np.float64:
+        # Round to odd on the way, so that two roundings give what one would.
+        lost = narrow.astype(np.float64) - values
+        toward_zero = np.where(np.abs(narrow) > np.abs(values), bits - 1, bits)
+        bits = np.where(lost != 0, toward_zero | 1, bits).astype(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
+
+
 def torch_dtype(name: str) -> torch.dtype:
     """Give torch's dtype for a safetensors name."""
     import torch

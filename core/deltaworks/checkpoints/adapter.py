@@ -1,0 +1,329 @@
+"""A LoRA adapter over its base: looks like the merged model, one layer at a time.
+
+Merged weight = round(base + s·B·A), computed in float64 a block of rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaworks.checkpoints.adapter_config import AdapterConfig, read_adapter_config
+from deltaworks.checkpoints.checkpoint import Checkpoint, Identity
+from deltaworks.checkpoints.faults import DAMAGED, place
+from deltaworks.checkpoints.folder import file_identity
+from deltaworks.checkpoints.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, refuse_format
+from deltaworks.checkpoints.mapped import MappedFile
+from deltaworks.checkpoints.side_files import side_files
+from deltaworks.checkpoints.tensors import FLOATING, TensorInfo
+from deltaworks.errors import FileError, MismatchError
+from deltaworks.numerics.words import from_float, to_float32, words_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Words = np.ndarray[Any, Any]
+
+_PREFIX = "base_model.model."
+_PARTS = {
+    ".lora_A.weight": ("A", ".weight"),
+    ".lora_B.weight": ("B", ".weight"),
+    ".lora_embedding_A": ("A", ".weight"),
+    ".lora_embedding_B": ("B", ".weight"),
+    ".lora_B.bias": ("bias", ".bias"),
+}
+_BLOCK_ELEMENTS = 2**20
+
+
+@dataclass
+class _Change:
+    """What the adapter does to one tensor of the base.
+
+    Args:
+        a: name of A in the adapter's file; ``b`` likewise.
+        bias: name of the bias that comes with B.
+        whole: name of a tensor that takes the base's place.
+        is_embedding: A is (rank, vocabulary), B is (width, rank).
+    """
+
+    module: str
+    a: str = ""
+    b: str = ""
+    bias: str = ""
+    whole: str = ""
+    is_embedding: bool = False
+
+
+@dataclass
+class _Target:
+    """A change, tied to the base's name and shape."""
+
+    change: _Change
+    info: TensorInfo
+    base_name: str = ""
+
+
+class AdapterCheckpoint(Checkpoint):
+    """A PEFT LoRA adapter; with a base, the model that both make together.
+
+    Without a base its own targets are listed under their module's names, and reading
+    them is refused.
+
+    Attributes:
+        adapter: what adapter_config.json says.
+        base: the model it changes; None when not known.
+    """
+
+    def __init__(self, folder: Path, base: Checkpoint | None, *, owns_base: bool = False) -> None:
+        self._owns_base = owns_base
+        self.path = folder
+        self.kind = "adapter"
+        self.adapter: AdapterConfig = read_adapter_config(folder / ADAPTER_CONFIG)
+        self.base = base
+        self._file = MappedFile(_weights_of(folder))
+        self.weight_files = (self._file.path,)
+        own = side_files(folder, self.weight_files)
+        self.left_out = own.left_out
+        changes = _changes(self._file)
+        self._targets = (
+            _alone(changes, self._file) if base is None else _over(changes, self._file, base)
+        )
+        self._check_ranks()
+        self.config: Mapping[str, Any] = {} if base is None else base.config
+        self.side_files: Mapping[str, Path] = dict(own.files)
+        if base is not None:
+            merged = {**base.side_files, **own.files}
+            self.side_files = {
+                name: path for name, path in merged.items() if name != ADAPTER_CONFIG
+            }
+
+    def _check_ranks(self) -> None:
+        shapes = {name: one.info.shape for name, one in self._file.header.tensors.items()}
+        for name, target in self._targets.items():
+            change = target.change
+            if not change.a:
+                continue
+            rank, a, b = self.adapter.rank_of(change.module), shapes[change.a], shapes[change.b]
+            if len(a) != 2 or len(b) != 2 or a[0] != b[1] or a[0] != rank:
+                raise FileError(
+                    f"{change.module}: A is {a}, B is {b}, the config says rank {rank}",
+                    where=place(self._file.path),
+                    fix=DAMAGED,
+                )
+            made = self._made_shape(a, b, change)
+            if made != target.info.shape:
+                raise MismatchError(
+                    f"shape {target.info.shape} in the base, {made} in the adapter",
+                    where=name,
+                    fix="Choose the base this adapter was trained on.",
+                )
+
+    def _made_shape(self, a: tuple[int, ...], b: tuple[int, ...], change: _Change) -> Any:
+        is_turned = change.is_embedding or self.adapter.is_transposed
+        return (a[1], b[0]) if is_turned else (b[0], a[1])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The base's tensors, then those that only the adapter has."""
+        if self.base is None:
+            return tuple(self._targets)
+        return (*self.base.names, *(name for name in self._targets if name not in self.base))
+
+    def info(self, name: str) -> TensorInfo:
+        """Shape and dtype as the merged model has them."""
+        if name in self._targets:
+            return self._targets[name].info
+        if self.base is None:
+            raise KeyError(name)
+        return self.base.info(name)
+
+    def read_words(self, name: str, rows: slice | None = None) -> Words:
+        """Compute a merged tensor, or some rows of it.
+
+        Raises:
+            MismatchError: the base is not known.
+        """
+        base = self._base_or_refuse()
+        target = self._targets.get(name)
+        if target is None:
+            return base.read_words(name, rows)
+        change = target.change
+        words = (
+            self._file.words(change.whole, rows)
+            if change.whole
+            else base.read_words(target.base_name, rows)
+        )
+        if change.bias:
+            return self._plus_bias(words, target, rows)
+        return self._plus_product(words, target, rows) if change.a else words
+
+    def _plus_product(self, words: Words, target: _Target, rows: slice | None) -> Words:
+        """Add s·B·A, so many rows at a time that little is dense at once."""
+        left, right = self._factors(target.change)
+        left = left if rows is None else left[rows]
+        scale = self.adapter.scale(target.change.module)
+        out = np.empty_like(words, subok=False)
+        step = max(1, _BLOCK_ELEMENTS // max(1, right.shape[1]))
+        for at in range(0, len(words), step):
+            part = _wide(words[at : at + step], target.info.dtype)
+            part += scale * (left[at : at + step] @ right)
+            out[at : at + step] = from_float(part, target.info.dtype)
+        return out
+
+    def _factors(self, change: _Change) -> tuple[Words, Words]:
+        """Give the two factors in float64, in the order of the stored matrix."""
+        a, b = self._numbers(change.a), self._numbers(change.b)
+        if change.is_embedding or self.adapter.is_transposed:
+            return a.T, b.T
+        return b, a
+
+    def _plus_bias(self, words: Words, target: _Target, rows: slice | None) -> Words:
+        added = self._numbers(target.change.bias)
+        added = added if rows is None else added[rows]
+        scale = self.adapter.scale(target.change.module)
+        dtype = target.info.dtype
+        return from_float(_wide(words, dtype) + scale * added, dtype)
+
+    def _numbers(self, name: str) -> Words:
+        dtype = self._file.header.tensors[name].info.dtype
+        return _wide(self._file.words(name), dtype)
+
+    def read(self, name: str, rows: slice | None = None) -> Tensor:
+        """Compute a merged tensor, or some rows of it."""
+        return words_tensor(self.read_words(name, rows), self.info(name).dtype)
+
+    def _base_or_refuse(self) -> Checkpoint:
+        if self.base is None:
+            named = f" {self.adapter.base!r}" if self.adapter.base else ""
+            raise MismatchError(
+                f"its base model{named} is not known here",
+                where=place(self.path),
+                fix="Choose the base this adapter was trained on.",
+            )
+        return self.base
+
+    @property
+    def n_adapter_parameters(self) -> int:
+        """Count of numbers that the adapter stores."""
+        return sum(one.info.n_elements for one in self._file.header.tensors.values())
+
+    @property
+    def identity(self) -> Identity:
+        """Facts of the adapter's own file."""
+        stored = [one.info for one in self._file.header.tensors.values()]
+        return file_identity(self.weight_files, stored)
+
+    def close(self) -> None:
+        """Let go of the adapter's file, and of the base if it was opened with it."""
+        self._file.close()
+        if self._owns_base and self.base is not None:
+            self.base.close()
+
+
+def _wide(words: Words, dtype: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return (words if dtype == "F64" else to_float32(words, dtype)).astype(np.float64)
+
+
+def _weights_of(folder: Path) -> Path:
+    path = folder / ADAPTER_WEIGHTS
+    if not path.exists():
+        for other in sorted(folder.glob("adapter_model.*")):
+            refuse_format(other)
+    return path
+
+
+def _changes(file: MappedFile) -> dict[str, _Change]:
+    """Sort the adapter's tensors by the base tensor that they change, by module name."""
+    changes: dict[str, _Change] = {}
+    for stored in file.header.tensors:
+        name = stored.removeprefix(_PREFIX)
+        ending = next((ending for ending in _PARTS if name.endswith(ending)), "")
+        if ending:
+            part, leaf = _PARTS[ending]
+            module = name.removesuffix(ending)
+            change = changes.setdefault(module + leaf, _Change(module))
+            _put(change, part, stored, is_embedding="embedding" in ending)
+        elif ".lora_" in name:
+            raise FileError(
+                f"tensor {stored:.80} is of a kind of LoRA that is not read here",
+                where=place(file.path),
+                fix="Merge it with PEFT and open the merged model.",
+            )
+        else:
+            whole = name.replace(".base_layer.", ".").replace(".modules_to_save.", ".")
+            module = whole.rpartition(".")[0]
+            changes.setdefault(whole, _Change(module)).whole = stored
+    for name, change in changes.items():
+        if bool(change.a) != bool(change.b):
+            raise FileError(f"{name} has only one of A and B", where=place(file.path), fix=DAMAGED)
+    return changes
+
+
+def _put(change: _Change, part: str, stored: str, *, is_embedding: bool) -> None:
+    if part == "A":
+        change.a, change.is_embedding = stored, is_embedding
+    elif part == "B":
+        change.b = stored
+    else:
+        change.bias = stored
+
+
+def _alone(changes: Mapping[str, _Change], file: MappedFile) -> dict[str, _Target]:
+    """Describe targets from the adapter alone: shapes from A and B, dtype of B."""
+    stored = file.header.tensors
+    targets = {}
+    for name, change in changes.items():
+        only = stored[change.whole or change.bias or change.b].info
+        shape = only.shape
+        if change.a and not change.whole:
+            pair = (only.shape[:1], stored[change.a].info.shape[1:2])
+            shape = pair[1] + pair[0] if change.is_embedding else pair[0] + pair[1]
+        targets[name] = _Target(change, TensorInfo(name, shape, only.dtype))
+    return targets
+
+
+def _over(changes: Mapping[str, _Change], file: MappedFile, base: Checkpoint) -> dict[str, _Target]:
+    """Tie every change to a tensor of the base.
+
+    Raises:
+        MismatchError: naming what the base does not have.
+    """
+    ends = _by_end(base)
+    targets, strangers = {}, []
+    for name, change in changes.items():
+        base_name = name if name in base else ends.get(name, "")
+        if not base_name and not change.whole:
+            strangers.append(name)
+            continue
+        stored = file.header.tensors[change.whole].info if change.whole else base.info(base_name)
+        at = base_name or name
+        targets[at] = _Target(change, TensorInfo(at, stored.shape, stored.dtype), base_name)
+        if (change.a or change.bias) and stored.dtype not in FLOATING:
+            strangers.append(f"{at} (stored as {stored.dtype})")
+    if strangers:
+        listed = ", ".join(strangers[:3])
+        raise MismatchError(
+            f"{len(strangers):,} tensors of the adapter have no place in the base: {listed:.200}",
+            where=place(file.path),
+            fix="Choose the base this adapter was trained on.",
+        )
+    return targets
+
+
+def _by_end(base: Checkpoint) -> dict[str, str]:
+    """Map names without or with one more leading part to the base's own names.
+
+    A base file may name ``h.0…`` what the running model calls ``transformer.h.0…``.
+    """
+    prefixes = ("model.", "transformer.", "base_model.", "language_model.")
+    ends: dict[str, str] = {}
+    for name in base.names:
+        for prefix in prefixes:
+            ends.setdefault(f"{prefix}{name}", name)
+            if name.startswith(prefix):
+                ends.setdefault(name.removeprefix(prefix), name)
+    return ends

@@ -1,0 +1,72 @@
+"""The sweep that the window and the command line offer first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deltaworks.methods.compression import COMPRESSION
+from deltaworks.methods.method import CompressionMethod
+from deltaworks.options import describe
+from deltaworks.recipes.schema import Keep, ModelRef, Setting, SweepRecipe
+
+
+def default_settings(methods: Sequence[str] | None = None) -> list[Setting]:
+    """Give every compression method at the values that its options declare for sweeps.
+
+    Args:
+        methods: ids, in the order wanted; every method when None.
+
+    Returns:
+        One setting a value, options varied one at a time; a method that declares no values
+        once, at its defaults.
+
+    Raises:
+        KeyError: there is no compression method of that id.
+    """
+    chosen = list(COMPRESSION) if methods is None else methods
+    return [setting for name in chosen for setting in _settings_of(COMPRESSION[name])]
+
+
+def _settings_of(method: CompressionMethod) -> list[Setting]:
+    varied = [
+        Setting(method=method.id, options={info.name: value})
+        for info in describe(method.options)
+        for value in info.sweep
+    ]
+    return varied or [Setting(method=method.id)]
+
+
+def demo_recipe(
+    *,
+    base: Path,
+    experts: Sequence[Path],
+    evaluation: Path,
+    output: Path,
+    keep: Keep = "front",
+    threads: int = 0,
+) -> SweepRecipe:
+    """Give the demo's sweep: all methods at their declared values on every expert.
+
+    Args:
+        base: the demo's base.
+        experts: the models to compress.
+        evaluation: folder with ``suite.json``.
+        output: folder for the kept delta files and the record.
+        keep: which delta files stay.
+        threads: worker threads; 0 means one a core.
+    """
+    return SweepRecipe(
+        base=_reference(base),
+        experts=tuple(_reference(expert) for expert in experts),
+        settings=tuple(default_settings()),
+        evaluation=str(evaluation),
+        keep=keep,
+        threads=threads,
+        output=str(output),
+        title="Demo: all methods on the bundled models",
+    )
+
+
+def _reference(path: Path) -> ModelRef:
+    return ModelRef(path=str(path), name=path.name)

@@ -38,8 +38,9 @@ class RunningModel:
         self.model = model
         self.device = device
         self.source: Checkpoint | None = None
-        self.tokenizer = load_tokenizer(checkpoint)
-        self.end_ids = end_ids(checkpoint, self.tokenizer)
+        self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.end_ids: tuple[int, ...] = ()
+        self.take_tokenizer(checkpoint)
         self._last_good: Checkpoint | None = None
         self._keeps_last = "logits_to_keep" in signature(model.forward).parameters
 
@@ -47,6 +48,11 @@ class RunningModel:
     def has_tokenizer(self) -> bool:
         """Whether texts can be turned into tokens."""
         return self.tokenizer is not None
+
+    def take_tokenizer(self, checkpoint: Checkpoint) -> None:
+        """Use the tokenizer of another checkpoint, if it has one."""
+        self.tokenizer = load_tokenizer(checkpoint)
+        self.end_ids = end_ids(checkpoint, self.tokenizer)
 
     @property
     def text_tokenizer(self) -> PreTrainedTokenizerBase:

@@ -30,7 +30,8 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_logits_are_those_of_transformers(tiny_base: Path, in_memory: Reader) -> None:
     from transformers import AutoModelForCausalLM
 
-    theirs: Any = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval()
+    theirs: Any = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    theirs.eval()
 
     ours = load_model(in_memory(tiny_base)).logits(IDS)
 

@@ -16,7 +16,7 @@ from deltaworks_gui.theme import Theme
 from deltaworks_gui.widgets.banner import BannerAction, BannerKind, BannerMessage
 
 if TYPE_CHECKING:
-    from deltaworks.library import Library
+    from deltaworks.library.library import Library
 
 STATUS_MS = 5000
 BANNER_MS = 6000

@@ -1,0 +1,81 @@
+"""Which pages there are. A page plugs in with one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import QCoreApplication
+
+from deltaworks_gui.context import AppContext
+from deltaworks_gui.page import Page
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """One page.
+
+    Args:
+        name: its key everywhere; the objectName becomes ``Page_<name>``.
+        icon: in the navigation.
+        number: of its key, Alt+1 to Alt+6.
+        make: builds it when it is first needed; imports its module only then.
+        handles: names of the window's actions that its ``handlers`` do.
+    """
+
+    name: str
+    icon: str
+    number: int
+    make: Callable[[AppContext], Page]
+    handles: frozenset[str] = field(default=frozenset())
+
+    def title(self) -> str:
+        """Its name for people."""
+        return QCoreApplication.translate("pages", self.name)
+
+
+def _placeholder(name: str, title: str, sentence: str) -> Callable[[AppContext], Page]:
+    def make(context: AppContext) -> Page:
+        from PySide6.QtWidgets import QVBoxLayout
+
+        from deltaworks_gui.widgets.empty_state import EmptyState
+
+        page = Page(context, name, title)
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(EmptyState(f"Empty_{name}", title, sentence))
+        return page
+
+    return make
+
+
+PAGES: tuple[PageRecord, ...] = (
+    PageRecord(
+        "Library",
+        "library",
+        1,
+        _placeholder(
+            "Library", "Welcome", "See what your models weigh, and make the fine-tunes small."
+        ),
+    ),
+    PageRecord(
+        "Workbench",
+        "workbench",
+        3,
+        _placeholder(
+            "Workbench",
+            "Choose a base and at least one expert",
+            "Drop them here or pick from the list.",
+        ),
+    ),
+    PageRecord(
+        "Results",
+        "results",
+        4,
+        _placeholder(
+            "Results",
+            "No sweeps yet",
+            "A sweep tries several settings and plots size against quality.",
+        ),
+    ),
+)

@@ -49,15 +49,29 @@ def _placeholder(name: str, title: str, sentence: str) -> Callable[[AppContext],
     return make
 
 
+def _library(context: AppContext) -> Page:
+    from deltaworks_gui.pages.library import LibraryPage
+
+    return LibraryPage(context)
+
+
+_LIBRARY_ACTIONS = frozenset(
+    {
+        "act_use_base",
+        "act_use_expert",
+        "act_compress",
+        "act_merge",
+        "act_restore",
+        "act_verify",
+        "act_show_folder",
+        "act_rename",
+        "act_remove",
+        "act_refresh",
+    }
+)
+
 PAGES: tuple[PageRecord, ...] = (
-    PageRecord(
-        "Library",
-        "library",
-        1,
-        _placeholder(
-            "Library", "Welcome", "See what your models weigh, and make the fine-tunes small."
-        ),
-    ),
+    PageRecord("Library", "library", 1, _library, _LIBRARY_ACTIONS),
     PageRecord(
         "Workbench",
         "workbench",

@@ -44,11 +44,6 @@ class LibraryChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class LibraryDemo:
-    """Unpack the demo, as the button of the welcome state does."""
-
-
-@dataclass(frozen=True, slots=True)
 class ResultsSweep:
     """Show a job's sweep, or one that is on disk.
 

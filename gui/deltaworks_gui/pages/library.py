@@ -31,7 +31,6 @@ from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.library_controller import LibraryController, LibraryState
 from deltaworks_gui.payloads import (
     LibraryChoice,
-    LibraryDemo,
     WorkbenchDemo,
     WorkbenchInputs,
 )
@@ -280,7 +279,7 @@ class LibraryPage(Page):
         """Select what another page points at, or begin the demo."""
         if isinstance(payload, LibraryChoice):
             self._choose(payload.paths)
-        elif isinstance(payload, LibraryDemo):
+        elif payload == "demo":
             self.controller.try_demo()
 
     def focus_search(self) -> bool:

@@ -137,8 +137,10 @@ def link_declared(connection: sqlite3.Connection) -> set[int]:
         "AND base_id IS NULL AND NOT is_forgotten"
     ).fetchall():
         kind = "made here" if row["kind"] == "delta" else "declared"
-        for named in json.loads(row["declared_bases"]):
-            found = known.get(named.casefold(), set()) - {row["id"]}
+        declared = [name.casefold() for name in json.loads(row["declared_bases"])]
+        last_parts = [name.replace("\\", "/").rpartition("/")[2] for name in declared]
+        for named in [*declared, *last_parts]:
+            found = known.get(named, set()) - {row["id"]}
             if len(found) == 1:  # two models of that name: the weights will tell
                 relate(connection, row["id"], found.pop(), kind)
                 linked.add(row["id"])

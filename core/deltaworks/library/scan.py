@@ -60,6 +60,7 @@ class _Scan:
                 for root in roots:
                     if self._look_through(root, pool):
                         scanned.append(root)
+                self._revisit({root.path for root in roots}, pool)
         finally:
             self._deliver()
         self._settle({root.path for root in scanned}, {root.path for root in roots})
@@ -92,6 +93,13 @@ class _Scan:
                 self._collect(pending.popleft(), root)
         while pending:
             self._collect(pending.popleft(), root)
+
+    def _revisit(self, roots: set[str], pool: ThreadPoolExecutor) -> None:
+        """Look at models outside the roots one by one: made here, or listed by a job."""
+        for path, known in self.known.items():
+            if known.root not in roots and path not in self.seen and _has_weights(Path(path)):
+                self.seen.add(path)
+                self._collect(pool.submit(self._examine, Path(path)), RootRow(known.root))
 
     def _examine(self, path: Path) -> Facts | None:
         """Describe a model unless it is as the index knows it. Runs on a pool thread."""
@@ -135,11 +143,11 @@ class _Scan:
         for path, known in self.known.items():
             if path in self.seen or known.is_forgotten:
                 continue
-            absence: str = ""
-            if known.root in roots:
-                absence = State.MISSING if known.root in scanned else State.OFFLINE
-            elif not Path(path).exists():  # made here, or left behind by a removed root
-                absence = State.MISSING
+            absence = ""
+            if known.root in roots and known.root not in scanned:
+                absence = str(State.OFFLINE)
+            elif not _has_weights(Path(path)):
+                absence = str(State.MISSING)
             elif known.absence:
                 self.back.append(known.id)
             if absence and absence != known.absence:
@@ -189,6 +197,13 @@ def scan(
         )
     }
     _Scan(index, control, on_rows, known).run(list(roots))
+
+
+def _has_weights(path: Path) -> bool:
+    try:
+        return any(file.is_weight for file in files_of(path))
+    except OSError:
+        return False
 
 
 def _candidates(root: RootRow) -> Iterator[Path]:

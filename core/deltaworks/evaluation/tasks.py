@@ -152,7 +152,7 @@ def accuracy(task: Task, right: Sequence[bool]) -> Measure:
         title=f"Accuracy, {task.title}",
         value=hits / n if n else 0.0,
         unit="fraction",
-        data=f"{task.title}, {n} items",
+        data=f"{task.title}, {n:,} items",
         n=n,
         low=low,
         high=high,
@@ -172,7 +172,7 @@ def mean_accuracy(parts: Sequence[Measure]) -> Measure | None:
     below = sqrt(sum((part.value - (part.low or 0.0)) ** 2 for part in parts)) / k
     above = sqrt(sum(((part.high or part.value) - part.value) ** 2 for part in parts)) / k
     n = sum(part.n for part in parts)
-    data = f"{k} tasks, {n} items"
+    data = f"{k} tasks, {n:,} items"
     return Measure(
         "accuracy", "Mean accuracy", mean, "fraction", data, n, mean - below, mean + above
     )

@@ -28,7 +28,7 @@ from deltaworks_gui.formats import (
     format_percent,
     format_size,
 )
-from deltaworks_gui.models.mime import MODELS_MIME, pack_ids
+from deltaworks_gui.models.mime import MODELS, put_models
 from deltaworks_gui.models.roles import ModelRole
 from deltaworks_gui.widgets.delegates import PaintRole
 from deltaworks_gui.widgets.state_cell import ROLE_ICONS
@@ -338,12 +338,13 @@ class LibraryModel(QAbstractItemModel):
 
     def mimeTypes(self) -> list[str]:
         """Ours for the window, file URLs for other applications."""
-        return [MODELS_MIME, "text/uri-list"]
+        return [MODELS, "text/uri-list"]
 
     def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
         """Pack the dragged models."""
         rows = {row.id: row for index in indexes if (row := self.row_at(index)) is not None}
-        data = pack_ids(rows)
+        data = QMimeData()
+        put_models(data, rows)
         data.setUrls([QUrl.fromLocalFile(row.path) for row in rows.values()])
         return data
 

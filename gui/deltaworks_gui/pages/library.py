@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, QUrl, Slot
-from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent
+from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QMenu,
     QStackedWidget,
@@ -49,7 +48,7 @@ from deltaworks_gui.widgets.tables import prepare_tree
 HIDDEN = ("safety", "used", "location", "arch", "licence", "source", "hash", "tags")
 """Columns that are not shown until asked for."""
 WIDTHS = {
-    "name": 250,
+    "name": 230,
     "role": 78,
     "family": 118,
     "params": 92,
@@ -62,6 +61,24 @@ WIDTHS = {
 }
 """At a text size of 100 %."""
 _KEY = "library/header"
+_ROW = 34
+"""Height of a row at a text size of 100 %; widths grow with it."""
+
+
+class LibraryView(QTreeView):
+    """The table: its first column takes what the others leave, and never too little."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the names."""
+        super().resizeEvent(event)
+        self.fit_names()
+
+    def fit_names(self) -> None:
+        """Widen the first column; the rest scrolls when there is no room."""
+        header = self.header()
+        others = sum(header.sectionSize(number) for number in range(1, header.count()))
+        least = int(WIDTHS["name"] * current_theme().metrics.row / _ROW)
+        header.resizeSection(0, max(least, self.viewport().width() - others))
 
 
 class LibraryPage(Page):
@@ -73,7 +90,7 @@ class LibraryPage(Page):
         self.search = SearchField(
             self.tr("Search name, family, tag, path"), object_name="LibrarySearch"
         )
-        self.view = QTreeView()
+        self.view = LibraryView()
         self._counts = QLabel()
         self._build_header()
         self._build_view()
@@ -114,12 +131,11 @@ class LibraryPage(Page):
         view.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
         view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         view.setExpandsOnDoubleClick(False)
+        header = view.header()
+        header.setStretchLastSection(False)
         for number, column in enumerate(COLUMNS):
             view.setItemDelegateForColumn(number, self._delegate(column))
             view.setColumnHidden(number, column in HIDDEN)
-        header = view.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._fit_columns()
         if not self.context.is_safe and not (state := self.context.settings.blob(_KEY)).isEmpty():
             header.restoreState(state)
@@ -244,9 +260,10 @@ class LibraryPage(Page):
 
     @Slot()
     def _fit_columns(self) -> None:
-        scale = current_theme().metrics.row / 34
+        scale = current_theme().metrics.row / _ROW
         for name, width in WIDTHS.items():
             self.view.setColumnWidth(COLUMNS.index(name), int(width * scale))
+        self.view.fit_names()
 
     # The window's questions
 
@@ -373,6 +390,7 @@ class LibraryPage(Page):
         action = self.sender()
         if isinstance(action, QAction):
             self.view.setColumnHidden(int(action.data()), not shown)
+            self.view.fit_names()
 
     @Slot()
     def _on_double_click(self) -> None:

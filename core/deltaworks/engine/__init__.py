@@ -1,1 +1,5 @@
 """Recipe, plan, run."""
+
+from deltaworks.engine.running import plan, run
+
+__all__ = ["plan", "run"]

@@ -16,6 +16,8 @@ class WorkItem:
         write_bytes: bytes written at most.
         peak_bytes: bytes held in memory while it runs.
         after: ids of items that must be finished first.
+        tensor: name of the tensor it treats, for messages; empty when it is none.
+        rows: part of the first axis it treats, from and to; None for all.
     """
 
     id: str
@@ -24,6 +26,8 @@ class WorkItem:
     write_bytes: int
     peak_bytes: int
     after: tuple[str, ...] = ()
+    tensor: str = ""
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

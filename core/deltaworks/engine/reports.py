@@ -67,6 +67,8 @@ class Artefact:
         is_exact: rebuilds bit for bit.
         error: pooled relative squared error of the delta; None for merges.
         tensors: one report a tensor.
+        seconds: time that encoding it took, over all threads; what several settings share
+            counts for the first.
     """
 
     path: str
@@ -81,6 +83,7 @@ class Artefact:
     is_exact: bool = False
     error: float | None = None
     tensors: tuple[TensorReport, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

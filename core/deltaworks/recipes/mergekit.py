@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from deltaworks.errors import OptionError
@@ -139,7 +140,7 @@ class _Reader:
             value = path
         if not isinstance(value, str) or not value:
             raise self._fault(f"{place} is {value!r}, not a path")
-        if "+" in value.rsplit("/", 1)[-1]:
+        if "+" in value and not Path(value).exists():
             raise self._fault(
                 f"{place}: '{value}' names an adapter after '+'",
                 "Write the folder of the adapter itself as the model.",

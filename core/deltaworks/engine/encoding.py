@@ -1,0 +1,213 @@
+"""One tensor of base and expert, encoded at every setting. Runs on the workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import fsum, isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaworks.checkpoints.hashes import tensor_hash
+from deltaworks.engine.compress_plan import EXACT, Choice, TensorTask
+from deltaworks.engine.faults import placed
+from deltaworks.engine.journal import Entry
+from deltaworks.errors import CancelledError, NotFiniteError
+from deltaworks.methods.method import CompressionMethod, Parts, TensorPair, TensorSpec
+from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.words import tensor_words, words_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Words = np.ndarray[Any, Any]
+
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one setting keeps of one tensor.
+
+    Args:
+        codec: id of the method that encoded it.
+        parts: to be stored.
+        payload_bits: bits of the codes alone.
+        error: squared error of the decoded delta, a sum in float64.
+        seconds: time that encoding and checking took.
+    """
+
+    codec: str
+    parts: Parts
+    payload_bits: float
+    error: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.nbytes for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class EncodedTensor:
+    """One tensor at every setting.
+
+    Args:
+        task: what was planned for it.
+        is_same: bit-identical to the base's; then nothing is stored.
+        base_hash: of the base's tensor; empty when it is not used.
+        tuned_hash: of the expert's tensor.
+        energy: squared norm of the delta, a sum in float64; 0 without a base.
+        results: one a setting; an exception where a setting failed and may.
+        warning: for the user; empty when there is nothing to say.
+    """
+
+    task: TensorTask
+    is_same: bool
+    base_hash: str
+    tuned_hash: str
+    energy: float
+    results: tuple[Encoded | BaseException, ...]
+    warning: str = ""
+
+
+def prefetch(words: Words) -> Words:
+    """Touch every page of a mapped tensor, so that workers do not wait for the disk."""
+    raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
+    raw[::_PAGE].max(initial=0)
+    return words
+
+
+def encode_tensor(
+    task: TensorTask,
+    base: Words | None,
+    tuned: Words,
+    choices: Sequence[Choice],
+    *,
+    seed: int,
+    tolerate: bool,
+) -> EncodedTensor:
+    """Encode a tensor at every setting; what settings share is computed once.
+
+    Args:
+        task: what was planned.
+        base: raw words of the base's tensor, or None when there is no delta.
+        tuned: raw words of the expert's tensor.
+        choices: the settings.
+        seed: the job's.
+        tolerate: keep the error of a setting as its result instead of raising it.
+    """
+    base_hash = "" if base is None else tensor_hash(base)
+    is_alike = task.base is not None and task.base.dtype == task.info.dtype
+    if base is not None and is_alike and same_words(base, tuned):
+        return EncodedTensor(task, True, base_hash, base_hash, 0.0, ())
+    pair = TensorPair(
+        TensorSpec(task.info.name, task.info.shape, seed),
+        None if base is None or task.base is None else words_tensor(base, task.base.dtype),
+        words_tensor(tuned, task.info.dtype),
+    )
+    energy = squared_norm(pair.delta) if pair.base is not None and task.info.is_floating else 0.0
+    is_finite = isfinite(energy)
+    results = tuple(_encoded(pair, task, choices, is_treatable=is_finite, tolerate=tolerate))
+    warning = "" if is_finite else "holds NaN or infinity; stored exactly"
+    energy = energy if is_finite else 0.0
+    return EncodedTensor(task, False, base_hash, tensor_hash(tuned), energy, results, warning)
+
+
+def _encoded(
+    pair: TensorPair,
+    task: TensorTask,
+    choices: Sequence[Choice],
+    *,
+    is_treatable: bool,
+    tolerate: bool,
+) -> Iterator[Encoded | BaseException]:
+    left_alone: Encoded | None = None
+    for choice in choices:
+        started = time.perf_counter()
+        try:
+            if choice.method.is_exact:
+                encoded = _exact(pair, task, choice.method, choice.options)
+            elif task.is_treated and is_treatable:
+                encoded = _lossy(pair, choice)
+            else:
+                left_alone = left_alone or _exact(pair, task, EXACT, EXACT.options())
+                encoded = left_alone
+            yield replace(encoded, seconds=time.perf_counter() - started)
+        except CancelledError:
+            raise
+        except Exception as error:
+            if not tolerate:
+                raise
+            yield placed(error, task.info.name)
+
+
+def _exact(pair: TensorPair, task: TensorTask, method: CompressionMethod, options: Any) -> Encoded:
+    """Store a tensor bit for bit, and check at once that it comes back."""
+    assert method.restore is not None
+    parts = method.encode(pair, options)
+    again = method.restore(pair.base, parts, pair.spec, task.info.dtype)
+    if not same_words(tensor_words(again), tensor_words(pair.tuned)):
+        raise RuntimeError(f"{method.id} does not give {task.info.name} back bit for bit")
+    return Encoded(method.id, parts, method.payload_bits(parts, pair.spec, options))
+
+
+def _lossy(pair: TensorPair, choice: Choice) -> Encoded:
+    method, options = choice.method, choice.options
+    assert method.decode is not None
+    parts = method.encode(pair, options)
+    decoded = method.decode(parts, pair.spec, options)
+    error = squared_distance(pair.delta, decoded)
+    if not isfinite(error):
+        raise NotFiniteError(
+            f"{method.title} gives NaN or infinity back",
+            where=pair.spec.name,
+            fix="Choose another setting or method.",
+        )
+    return Encoded(method.id, parts, method.payload_bits(parts, pair.spec, options), error)
+
+
+def entry_of(item_id: str, encoded: Encoded | None) -> Entry:
+    """Give the journal's line for what one setting keeps of one tensor."""
+    from blake3 import blake3
+
+    digest = blake3()
+    parts = encoded.parts if encoded else {}
+    for name in sorted(parts):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(parts[name]).reshape(-1).view(np.uint8).data)
+    return Entry(item_id, encoded.n_bytes if encoded else 0, digest.hexdigest())
+
+
+def same_words(one: Words, other: Words) -> bool:
+    """Compare bit for bit, NaN included, and stop at the first difference."""
+    a, b = _plain(one), _plain(other)
+    return len(a) == len(b) and all(np.array_equal(a[span], b[span]) for span in spans(len(a)))
+
+
+def _plain(words: Words) -> Words:
+    flat = np.ascontiguousarray(words).reshape(-1)
+    return flat.view(f"u{flat.dtype.itemsize}")
+
+
+def squared_norm(values: Tensor) -> float:
+    """Sum squares in float64, piece by piece."""
+    flat = values.reshape(-1)
+    pieces = (flat[span].double() for span in spans(len(flat)))
+    return _sum(float(piece @ piece) for piece in pieces)
+
+
+def squared_distance(one: Tensor, other: Tensor) -> float:
+    """Sum squared differences in float64, piece by piece."""
+    a, b = one.reshape(-1), other.reshape(-1)
+    pieces = (a[span].double() - b[span].double() for span in spans(len(a)))
+    return _sum(float(piece @ piece) for piece in pieces)
+
+
+def _sum(values: Iterable[float]) -> float:
+    """Sum exactly; NaN when any is not finite, where ``fsum`` may raise."""
+    found = list(values)
+    return fsum(found) if all(map(isfinite, found)) else nan

@@ -1,0 +1,186 @@
+"""Merging: tensors stream through a method into one new model."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaworks.checkpoints.writer import ModelWriter
+from deltaworks.engine.budget import ByteBudget
+from deltaworks.engine.encoding import prefetch, same_words
+from deltaworks.engine.environment import n_workers
+from deltaworks.engine.execution import Run
+from deltaworks.engine.merge_plan import MergeJob, MergeTask, open_merge
+from deltaworks.engine.merged_files import merged_side_files
+from deltaworks.engine.model_output import ModelOutput, checksum
+from deltaworks.engine.naming import display_name
+from deltaworks.engine.pipeline import Steps, run_pipeline
+from deltaworks.engine.plan_types import WorkItem
+from deltaworks.engine.provenance import lasting_recipe
+from deltaworks.engine.reports import Artefact, Report
+from deltaworks.errors import NotFiniteError
+from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor
+from deltaworks.progress import JobControl
+from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.schema import MergeRecipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Words = np.ndarray[Any, Any]
+
+_Read = tuple["Words | None", "list[Words]"]
+_Merged = tuple["Words", str, str]
+"""Words, their checksum, and a warning or nothing."""
+
+
+def run_merge(recipe: MergeRecipe, control: JobControl) -> Report:
+    """Merge models into one.
+
+    Raises:
+        AppError: something was wrong with recipe, inputs or disk; nothing is left behind.
+    """
+    with ExitStack() as open_files:
+        job = open_merge(recipe, open_files)
+        plan = job.plan()
+        side_files, notes = merged_side_files(job)
+        with Run("merge", plan, control, notes=notes) as run:
+            for warning in plan.notes:
+                run.warn(warning)
+            n_bytes = _write(job, plan.items, side_files, run)
+            run.finish()
+            return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
+
+
+def _write(job: MergeJob, items: tuple[WorkItem, ...], side_files: Any, run: Run) -> int:
+    lasting = lasting_recipe(job.recipe)
+    metadata = {"format": "pt", "deltaworks_recipe": json.dumps(lasting, separators=(",", ":"))}
+
+    def make_writer() -> ModelWriter:
+        return ModelWriter(
+            job.target,
+            [task.info for task in job.tasks.values()],
+            shard_bytes=job.recipe.shard_bytes,
+            side_files=side_files,
+            metadata=metadata,
+            job_id=run.id,
+        )
+
+    with ModelOutput(job.target, run.id, lasting, make_writer) as output:
+
+        def write(item: WorkItem, merged: _Merged) -> None:
+            words, hashed, warning = merged
+            if warning:
+                run.warn(warning, item.tensor)
+            output.write(item, words, _offset(job.tasks[item.tensor], item), hashed)
+
+        with run.stage("tensors"):
+            run_pipeline(
+                items,
+                Steps(
+                    lambda item: _read(job, item),
+                    lambda item, data: _compute(job, item, data),
+                    write,
+                ),
+                budget=ByteBudget(job.recipe.memory_bytes),
+                threads=n_workers(job.recipe.threads),
+                tally=run.tally,
+            )
+        with run.stage("finish"):
+            return output.commit(run.control)
+
+
+def _read(job: MergeJob, item: WorkItem) -> _Read:
+    task = job.tasks[item.tensor]
+    rows = slice(*item.rows) if item.rows else None
+    if task.copied is not None:
+        others = [expert for expert in job.experts if item.tensor in expert]
+        found = [prefetch(model.read_words(item.tensor, rows)) for model in others]
+        return prefetch(job.model(task.copied).read_words(item.tensor, rows)), found
+    assert task.method is not None
+    base = None
+    if task.method.needs.base and job.base is not None:
+        base = prefetch(job.base.read_words(item.tensor, rows))
+    experts = [job.experts[source] for source in task.sources]
+    return base, [prefetch(expert.read_words(item.tensor, rows)) for expert in experts]
+
+
+def _compute(job: MergeJob, item: WorkItem, data: _Read) -> _Merged:
+    task = job.tasks[item.tensor]
+    if task.copied is not None:
+        return _copied(job, task, data)
+    base, experts = data
+    words = tensor_words(_merged(job, task, item, base, experts))
+    return words, checksum(words), ""
+
+
+def _copied(job: MergeJob, task: MergeTask, data: _Read) -> _Merged:
+    """Copy a tensor; integers that differ between models are worth a word."""
+    source, others = data
+    assert source is not None
+    assert task.copied is not None
+    dtype = job.model(task.copied).info(task.info.name).dtype
+    words = source
+    if dtype != task.info.dtype:
+        words = tensor_words(_rounded(words_tensor(source, dtype), task.info.dtype, task.info.name))
+    differ = any(not same_words(source, other) for other in others)
+    return words, checksum(words), "differs between the models; one was copied" if differ else ""
+
+
+def _merged(
+    job: MergeJob, task: MergeTask, item: WorkItem, base: Words | None, experts: list[Words]
+) -> Tensor:
+    assert task.method is not None
+    name, is_chosen = task.info.name, task.method is job.method
+    options = job.options if is_chosen else task.method.options()
+    shape = experts[0].shape
+    inputs = MergeInputs(
+        TensorSpec(name, tuple(shape), job.recipe.seed),
+        None if base is None or job.base is None else words_tensor(base, job.base.info(name).dtype),
+        tuple(
+            MergeExpert(
+                words_tensor(words, job.experts[source].info(name).dtype),
+                job.expert_options[source] if is_chosen else task.method.expert_options(),
+            )
+            for source, words in zip(task.sources, experts, strict=True)
+        ),
+    )
+    return _rounded(task.method.merge(inputs, options), task.info.dtype, item.tensor)
+
+
+def _rounded(merged: Tensor, dtype: str, where: str) -> Tensor:
+    """Round once to the dtype of the result."""
+    import torch
+
+    rounded = merged.to(torch_dtype(dtype))
+    if dtype == "F16" and not torch.isfinite(rounded).all():
+        raise NotFiniteError(
+            f"values up to {merged.abs().max().item():.3g} do not fit into F16",
+            where=where,
+            fix="Choose BF16 or F32 for the result.",
+        )
+    return rounded
+
+
+def _offset(task: MergeTask, item: WorkItem) -> int:
+    """Bytes before an item's first row."""
+    if item.rows is None:
+        return 0
+    return item.rows[0] * (task.info.nbytes // task.info.shape[0])
+
+
+def _artefact(job: MergeJob, n_bytes: int) -> Artefact:
+    return Artefact(
+        path=str(job.target),
+        kind="model",
+        name=display_name(str(job.target)),
+        expert="",
+        base=str(job.base.path) if job.base else "",
+        method=job.method.id,
+        options=job.options.model_dump(mode="json"),
+        file_bytes=n_bytes,
+    )

@@ -1,0 +1,233 @@
+"""Reader, workers, writer: three that overlap, bounded by bytes.
+
+The reader takes bytes from the budget in plan order and prefetches; workers compute in
+any order; the writer, on the thread that called, consumes in plan order and gives the
+bytes back. So outputs do not depend on threads, and bytes in flight never exceed the
+budget (one item larger than it runs alone).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from deltaworks.engine.budget import ByteBudget
+from deltaworks.engine.faults import placed
+from deltaworks.engine.plan_types import WorkItem
+from deltaworks.progress import JobControl, Progress
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+_TICK = 0.05
+"""Seconds between looks at cancel and pause while the writer waits."""
+_PATIENCE = 1.0
+"""Seconds that a stopped pipeline waits for calls that cannot be interrupted."""
+
+
+@dataclass(frozen=True)
+class Steps(Generic[R, C]):
+    """What happens to one item.
+
+    Args:
+        read: on the reader's thread.
+        compute: on a worker's thread; torch has one thread there.
+        write: on the caller's thread, in plan order.
+    """
+
+    read: Callable[[WorkItem], R]
+    compute: Callable[[WorkItem, R], C]
+    write: Callable[[WorkItem, C], None]
+
+
+class Tally:
+    """Counts bytes of work and tells how far the whole job is."""
+
+    def __init__(self, control: JobControl, total: int) -> None:
+        self.control = control
+        self.total = total
+        self.seconds: dict[str, float] = {}
+        self._done = 0
+        self._told = -1
+        self._lock = threading.Lock()
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes done; from any thread."""
+        with self._lock:
+            self._done += n_bytes
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Count time; from any thread."""
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def tell(self, stage: str) -> None:
+        """Look at cancel and pause; report when something was done since the last time."""
+        self.control.check()
+        with self._lock:
+            done = min(self._done, self.total)
+        if done != self._told:
+            self._told = done
+            self.control.report(Progress(done, self.total, stage))
+
+
+@dataclass
+class _Shared(Generic[R, C]):
+    """What the threads of one pipeline share."""
+
+    budget: ByteBudget
+    stop: threading.Event = field(default_factory=threading.Event)
+    waiting: SimpleQueue[tuple[WorkItem, R] | None] = field(default_factory=SimpleQueue)
+    results: dict[str, C] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    error: BaseException | None = None
+
+    def fail(self, error: BaseException, item: WorkItem) -> None:
+        with self.changed:
+            if self.error is None:
+                self.error = placed(error, item.tensor or item.id)
+            self.stop.set()
+            self.changed.notify_all()
+
+
+def run_pipeline(
+    items: Sequence[WorkItem],
+    steps: Steps[R, C],
+    *,
+    budget: ByteBudget,
+    threads: int,
+    tally: Tally,
+) -> None:
+    """Run every item through its steps.
+
+    A call into a library cannot be interrupted: after a cancel or a failure, a thread
+    that is inside one ends with it, later; what it computes is dropped, and the views it
+    holds keep their mapped files.
+
+    Args:
+        items: in the order of writing.
+        steps: what happens to one.
+        budget: bytes that items may hold from their reading to their writing.
+        threads: worker threads, at least 1.
+        tally: told of every byte; its control cancels and pauses.
+
+    Raises:
+        CancelledError: within two seconds of the cancel.
+        AppError: of the first item that failed, with its tensor's name.
+    """
+    shared: _Shared[R, C] = _Shared(budget)
+    pool = [
+        threading.Thread(target=_read_all, args=(items, steps, shared, tally, threads), daemon=True)
+    ]
+    pool += [
+        threading.Thread(target=_compute_all, args=(steps, shared, tally), daemon=True)
+        for _ in range(threads)
+    ]
+    before = _torch_threads()
+    for thread in pool:
+        thread.start()
+    try:
+        for item in items:
+            _write_one(item, steps, shared, tally)
+    finally:
+        shared.stop.set()
+        for _ in range(threads):
+            shared.waiting.put(None)
+        _join(pool, _PATIENCE)
+        _restore_torch_threads(before)
+
+
+def _write_one(item: WorkItem, steps: Steps[R, C], shared: _Shared[R, C], tally: Tally) -> None:
+    result = _await_result(item, shared, tally)
+    started = time.perf_counter()
+    try:
+        steps.write(item, result)
+    except Exception as error:
+        raise placed(error, item.tensor or item.id) from error
+    finally:
+        tally.spend("writing", time.perf_counter() - started)
+    shared.budget.give_back(item.peak_bytes)
+    tally.add(item.write_bytes)
+    tally.tell(item.stage)
+
+
+def _await_result(item: WorkItem, shared: _Shared[R, C], tally: Tally) -> C:
+    while True:
+        tally.tell(item.stage)
+        with shared.changed:
+            if shared.error is not None:
+                raise shared.error
+            if item.id in shared.results:
+                return shared.results.pop(item.id)
+            shared.changed.wait(_TICK)
+
+
+def _read_all(
+    items: Sequence[WorkItem],
+    steps: Steps[R, C],
+    shared: _Shared[R, C],
+    tally: Tally,
+    n_workers: int,
+) -> None:
+    for item in items:
+        if not shared.budget.take(item.peak_bytes, shared.stop):
+            return
+        started = time.perf_counter()
+        try:
+            data = steps.read(item)
+        except BaseException as error:
+            shared.fail(error, item)
+            return
+        tally.spend("reading", time.perf_counter() - started)
+        tally.add(item.read_bytes)
+        shared.waiting.put((item, data))
+    for _ in range(n_workers):
+        shared.waiting.put(None)
+
+
+def _compute_all(steps: Steps[R, C], shared: _Shared[R, C], tally: Tally) -> None:
+    _one_torch_thread()
+    while (work := shared.waiting.get()) is not None:
+        if shared.stop.is_set():
+            return
+        item, data = work
+        started = time.perf_counter()
+        try:
+            result = steps.compute(item, data)
+        except BaseException as error:
+            shared.fail(error, item)
+            return
+        tally.spend("computing", time.perf_counter() - started)
+        del work, data
+        with shared.changed:
+            shared.results[item.id] = result
+            shared.changed.notify_all()
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _one_torch_thread() -> None:
+    """Workers are the parallelism, and one thread a call gives the same bits everywhere."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _restore_torch_threads(n_threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(n_threads)

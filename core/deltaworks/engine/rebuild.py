@@ -1,0 +1,175 @@
+"""Rebuilding: base and delta file in, the full model folder out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltaworks.checkpoints import open_checkpoint
+from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
+from deltaworks.checkpoints.writer import ModelWriter
+from deltaworks.engine import checks
+from deltaworks.engine.budget import ByteBudget
+from deltaworks.engine.environment import n_workers
+from deltaworks.engine.execution import Run
+from deltaworks.engine.model_output import ModelOutput, checksum
+from deltaworks.engine.naming import display_name
+from deltaworks.engine.pipeline import Steps, run_pipeline
+from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
+from deltaworks.engine.provenance import lasting_recipe
+from deltaworks.engine.reports import Artefact, Report
+from deltaworks.errors import AppError, FileError, MismatchError
+from deltaworks.progress import JobControl
+from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.schema import RebuildRecipe
+
+if TYPE_CHECKING:
+    Words = np.ndarray[Any, Any]
+
+_FLOAT_COPIES = 3
+"""Float32 copies that decoding holds at most."""
+
+
+@dataclass(frozen=True)
+class RebuildJob:
+    """Everything that is known before the first tensor is read."""
+
+    recipe: RebuildRecipe
+    delta: DeltaCheckpoint
+
+    @property
+    def target(self) -> Path:
+        """Folder of the model."""
+        return Path(self.recipe.output)
+
+    def plan(self) -> Plan:
+        """Give the plan."""
+        infos = [self.delta.info(name) for name in self.delta.names]
+        n_bytes = sum(info.nbytes for info in infos)
+        extra = sum(len(data) for data in self.delta.side_file_bytes().values())
+        extra += sum(len(header) for header in self.delta.original_headers().values())
+        items = tuple(
+            WorkItem(
+                id=info.name,
+                stage="tensors",
+                read_bytes=info.nbytes,
+                write_bytes=info.nbytes,
+                peak_bytes=2 * info.nbytes + 4 * _FLOAT_COPIES * info.n_elements,
+                tensor=info.name,
+            )
+            for info in infos
+        )
+        return Plan(
+            title=f"Rebuild {display_name(str(self.delta.path))}",
+            items=items,
+            outputs=(OutputPlan(str(self.target), n_bytes + extra, n_bytes + extra),),
+            original_bytes=n_bytes,
+            notes=tuple(checks.space_note(self.target, n_bytes + extra)),
+        )
+
+
+def open_rebuild(recipe: RebuildRecipe, open_files: ExitStack) -> RebuildJob:
+    """Open and check everything; several faults are shown together."""
+    faults: list[AppError] = list(checks.check_device(recipe.device))
+    path, base = recipe.delta.path, None
+    try:
+        base_path = recipe.base.path if recipe.base else _recorded_base(path)
+        base = open_files.enter_context(open_checkpoint(base_path))
+    except AppError as error:
+        faults.append(error)
+    try:
+        delta = open_files.enter_context(open_checkpoint(path, base=base))
+    except AppError as error:
+        faults.append(error)
+    checks.raise_together(faults)
+    assert base is not None
+    if not isinstance(delta, DeltaCheckpoint):
+        raise FileError("is no delta file", where=path, fix="Choose a delta file.")
+    job = RebuildJob(recipe, delta)
+    faults += checks.check_target(job.target, [base])
+    faults += checks.check_space(job.target, job.plan().write_bytes)
+    checks.raise_together(faults)
+    return job
+
+
+def _recorded_base(path: str) -> str:
+    """Give the base that the delta's own recipe names, if it is still there."""
+    with open_checkpoint(path) as delta:
+        recipe = delta.recipe if isinstance(delta, DeltaCheckpoint) else {}
+    recorded = recipe.get("base")
+    base = recorded.get("path") if isinstance(recorded, dict) else None
+    if isinstance(base, str) and Path(base).exists():
+        return base
+    what = f"its base {base} is not there" if base else "its base is not known"
+    raise MismatchError(what, where=path, fix="Choose the base that the delta was made from.")
+
+
+def run_rebuild(recipe: RebuildRecipe, control: JobControl) -> Report:
+    """Write the full model again, every file of it.
+
+    Raises:
+        AppError: something was wrong with the inputs, such as another base; nothing is
+            left behind.
+    """
+    with ExitStack() as open_files:
+        job = open_rebuild(recipe, open_files)
+        plan = job.plan()
+        with Run("rebuild", plan, control) as run:
+            for warning in plan.notes:
+                run.warn(warning)
+            n_bytes = _write(job, plan.items, run)
+            run.finish()
+            return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
+
+
+def _write(job: RebuildJob, items: tuple[WorkItem, ...], run: Run) -> int:
+    delta = job.delta
+
+    def make_writer() -> ModelWriter:
+        return ModelWriter(
+            job.target,
+            [delta.info(name) for name in delta.names],
+            side_files=delta.side_file_bytes(),
+            headers=delta.original_headers(),
+            job_id=run.id,
+        )
+
+    with ModelOutput(job.target, run.id, lasting_recipe(job.recipe), make_writer) as output:
+        with run.stage("tensors"):
+            run_pipeline(
+                items,
+                Steps(
+                    lambda item: item.tensor,
+                    lambda _item, name: _restored(delta, name),
+                    lambda item, result: output.write(item, result[0], 0, result[1]),
+                ),
+                budget=ByteBudget(job.recipe.memory_bytes),
+                threads=n_workers(job.recipe.threads),
+                tally=run.tally,
+            )
+        with run.stage("finish"):
+            return output.commit(run.control)
+
+
+def _restored(delta: DeltaCheckpoint, name: str) -> tuple[Words, str]:
+    """Decode on the worker: that is where the time goes."""
+    words = delta.read_words(name)
+    return words, checksum(words)
+
+
+def _artefact(job: RebuildJob, n_bytes: int) -> Artefact:
+    manifest = job.delta.manifest
+    return Artefact(
+        path=str(job.target),
+        kind="model",
+        name=display_name(str(job.target)),
+        expert="",
+        base=job.recipe.base.path if job.recipe.base else "",
+        method=manifest.method,
+        options={},
+        file_bytes=n_bytes,
+    )

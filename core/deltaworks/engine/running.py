@@ -1,0 +1,54 @@
+"""Recipe in, plan or report out: which job a recipe is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from deltaworks.engine.compress_plan import open_compress
+from deltaworks.engine.merge_plan import open_merge
+from deltaworks.engine.plan_types import Plan
+from deltaworks.engine.reports import Report
+from deltaworks.progress import JobControl
+from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe
+
+EngineRecipe = CompressRecipe | MergeRecipe | RebuildRecipe
+
+
+def plan(recipe: EngineRecipe) -> Plan:
+    """Say what a job will do and cost, from headers alone and without torch.
+
+    Raises:
+        AppError: the job cannot run; every fault that was found is in the text.
+    """
+    from deltaworks.engine.rebuild import open_rebuild
+
+    with ExitStack() as open_files:
+        match recipe:
+            case CompressRecipe():
+                return open_compress(recipe, open_files).plan()
+            case MergeRecipe():
+                return open_merge(recipe, open_files).plan()
+            case RebuildRecipe():
+                return open_rebuild(recipe, open_files).plan()
+
+
+def run(recipe: EngineRecipe, control: JobControl) -> Report:
+    """Do a job.
+
+    Raises:
+        CancelledError: the control was cancelled; nothing is left behind.
+        AppError: it cannot be done; nothing is left behind.
+    """
+    match recipe:
+        case CompressRecipe():
+            from deltaworks.engine.compress import run_compress
+
+            return run_compress(recipe, control)
+        case MergeRecipe():
+            from deltaworks.engine.merge import run_merge
+
+            return run_merge(recipe, control)
+        case RebuildRecipe():
+            from deltaworks.engine.rebuild import run_rebuild
+
+            return run_rebuild(recipe, control)

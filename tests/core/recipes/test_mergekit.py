@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deltaworks.errors import OptionError
+from deltaworks.methods import merging_method
+from deltaworks.options import read_options
+from deltaworks.recipes import from_mergekit, load_recipe
+from deltaworks.recipes.schema import MergeRecipe
+
+TIES = """
+merge_method: ties
+base_model: /m/base
+models:
+  - model: /m/base
+  - model: /m/a
+    parameters: {weight: 0.3, density: 0.6}
+  - model: /m/b
+    parameters: {weight: 0.7}
+parameters: {normalize: true, int8_mask: true, density: 0.5}
+dtype: float32
+out_dtype: bfloat16
+"""
+
+
+def read(text: str) -> MergeRecipe:
+    return from_mergekit(yaml.safe_load(text), output="/out")
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    data = yaml.safe_load(TIES)
+    data.update(fields)
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def test_a_ties_file_becomes_a_merge_recipe() -> None:
+    recipe = read(TIES)
+
+    assert recipe.base is not None
+    assert recipe.base.path == "/m/base"
+    assert [expert.model.path for expert in recipe.experts] == ["/m/a", "/m/b"]
+    assert recipe.experts[0].options == {"weight": 0.3, "density": 0.6}
+    assert recipe.experts[1].options == {"weight": 0.7, "density": 0.5}
+    assert recipe.setting.method == "ties"
+    assert recipe.setting.options["normalize"] is True
+    assert recipe.out_dtype == "BF16"
+    assert recipe.output == "/out"
+    assert "int8_mask" in recipe.note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TIES,
+        "merge_method: linear\nmodels:\n- {model: a, parameters: {weight: 1}}\n"
+        "- {model: b, parameters: {weight: 3}}\nparameters: {normalize: false}",
+        "merge_method: task_arithmetic\nbase_model: o\nparameters: {lambda: 0.5}\n"
+        "models:\n- {model: a, parameters: {weight: 1}}",
+        "merge_method: slerp\nbase_model: a\nparameters: {t: 0.25}\n"
+        "models:\n- {model: a}\n- {model: b}",
+    ],
+)
+def test_the_options_are_those_of_our_methods(text: str) -> None:
+    recipe = read(text)
+    method = merging_method(recipe.setting.method)
+
+    read_options(method.options, recipe.setting.options, where="method")
+    for expert in recipe.experts:
+        read_options(method.expert_options, expert.options, where="expert")
+
+    assert len(recipe.experts) >= method.needs.min_experts
+
+
+def test_defaults_are_those_of_mergekit() -> None:
+    recipe = read(
+        "merge_method: ties\nbase_model: o\nmodels:\n- {model: a, parameters: {weight: 1}}"
+    )
+
+    assert recipe.experts[0].options["density"] == 1.0
+    assert recipe.setting.options["normalize"] is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"slices": []}, "'slices': layer slices"),
+        ({"modules": {}}, "'modules'"),
+        ({"tokenizer_source": "union"}, "'tokenizer_source'"),
+        ({"tokenizer": {"source": "base"}}, "'tokenizer'"),
+        ({"chat_template": "auto"}, "'chat_template'"),
+        ({"surprise": 1}, "unknown field 'surprise'"),
+        ({"merge_method": "della"}, "merge_method 'della' is not in this version"),
+        ({"parameters": {"lambda": [0, 1]}}, "parameters.lambda: a gradient"),
+        (
+            {"parameters": {"density": [{"filter": "mlp", "value": 1}]}},
+            "parameters.density: filters",
+        ),
+        ({"parameters": {"density": {"filter": "mlp", "value": 1}}}, "filters"),
+        ({"parameters": {"gamma": 1}}, "'gamma' is no parameter of ties"),
+        ({"dtype": "int4"}, "dtype is 'int4'"),
+        ({"base_model": None}, "needs a base_model"),
+        ({"base_model": "/m/base+/m/lora"}, "adapter after"),
+        ({"base_model": {"model": {"path": "x", "revision": "y"}}}, "only a plain path"),
+        ({"models": [{"model": "/m/a"}]}, "model '/m/a': parameter 'weight' is missing"),
+        ({"models": [{"model": "/m/a", "weight": 1}]}, r"models\[0\]: unknown field 'weight'"),
+        ({"models": []}, "'models' must be a list"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], what: str) -> None:
+    with pytest.raises(OptionError, match=what):
+        from_mergekit(changed(**fields), output="/out")
+
+
+def test_a_model_listed_twice_is_refused() -> None:
+    entry = {"model": "/m/a", "parameters": {"weight": 1}}
+
+    with pytest.raises(OptionError, match="'/m/a' is listed twice"):
+        from_mergekit(changed(models=[entry, entry]), output="/out")
+
+
+def test_a_half_precision_dtype_says_that_we_compute_in_float32() -> None:
+    recipe = from_mergekit(changed(dtype="bfloat16", out_dtype=None), output="/out")
+
+    assert recipe.out_dtype == "BF16"
+    assert "computed in float32" in recipe.note
+
+
+def test_a_linear_merge_refuses_a_base_without_a_weight() -> None:
+    with pytest.raises(OptionError, match="base_model '/m/base' has no weight"):
+        read(
+            "merge_method: linear\nbase_model: /m/base\n"
+            "models:\n- {model: a, parameters: {weight: 1}}"
+        )
+
+
+def test_a_mergekit_file_is_known_by_its_fields_and_needs_an_output(tmp_path: Path) -> None:
+    path = tmp_path / "ties.yml"
+    path.write_text(TIES)
+
+    recipe = load_recipe(path, output=str(tmp_path / "merged"))
+
+    assert isinstance(recipe, MergeRecipe)
+    with pytest.raises(OptionError, match="Give an output folder"):
+        load_recipe(path)

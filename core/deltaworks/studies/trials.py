@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 TrialState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -81,6 +83,10 @@ class Reference:
     quality: float | None
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """Give plain data for JSON and for ``Measured`` events."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -109,3 +115,39 @@ class Sweep:
     def as_json(self) -> dict[str, Any]:
         """Give plain data for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sweep:
+        """Build a sweep again from ``as_json``, as files, reports and events hold it."""
+        trials = tuple(Trial(**trial) for trial in data["trials"])
+        references = tuple(Reference(**reference) for reference in data["references"])
+        return cls(**{**data, "trials": trials, "references": references})
+
+
+def sweep_from_json(values: dict[str, Any]) -> Sweep:
+    """Read a record back; fields that a newer version added are passed over.
+
+    Raises:
+        KeyError: a field that every record has is missing.
+    """
+    known = _known(Sweep, values)
+    known["trials"] = tuple(Trial(**_known(Trial, one)) for one in values["trials"])
+    known["references"] = tuple(
+        Reference(**_known(Reference, one)) for one in values.get("references", ())
+    )
+    return Sweep(**known)
+
+
+def trial_from_json(values: Mapping[str, Any]) -> Trial:
+    """Read one trial of an event."""
+    return Trial(**_known(Trial, values))
+
+
+def reference_from_json(values: Mapping[str, Any]) -> Reference:
+    """Read one reference of an event."""
+    return Reference(**_known(Reference, values))
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

@@ -1,6 +1,8 @@
 """A LoRA adapter over its base: looks like the merged model, one layer at a time.
 
-Merged weight = round(base + s·B·A), computed in float64 a block of rows at a time.
+Merged weight = round(base + s·B·A), computed in float64 a block of rows at a time and
+rounded to the base's dtype. A tensor that the adapter stores whole takes the base's place,
+in the base's dtype too.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from deltaworks.checkpoints.mapped import MappedFile
 from deltaworks.checkpoints.side_files import side_files
 from deltaworks.checkpoints.tensors import FLOATING, TensorInfo
 from deltaworks.errors import FileError, MismatchError
-from deltaworks.numerics.words import from_float, to_float32, words_tensor
+from deltaworks.numerics.words import NUMPY_DTYPE, from_float, to_float32, words_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,25 +153,30 @@ class AdapterCheckpoint(Checkpoint):
         target = self._targets.get(name)
         if target is None:
             return base.read_words(name, rows)
-        change = target.change
-        words = (
-            self._file.words(change.whole, rows)
-            if change.whole
-            else base.read_words(target.base_name, rows)
-        )
-        if change.bias:
-            return self._plus_bias(words, target, rows)
-        return self._plus_product(words, target, rows) if change.a else words
+        words, dtype = self._start(target, base, rows)
+        if target.change.bias:
+            return self._plus_bias(words, dtype, target, rows)
+        if target.change.a:
+            return self._plus_product(words, dtype, target, rows)
+        same = dtype == target.info.dtype
+        return words if same else from_float(_wide(words, dtype), target.info.dtype)
 
-    def _plus_product(self, words: Words, target: _Target, rows: slice | None) -> Words:
+    def _start(self, target: _Target, base: Checkpoint, rows: slice | None) -> tuple[Words, str]:
+        """Give what the adapter adds to, and its dtype: its own whole tensor or the base's."""
+        whole = target.change.whole
+        if not whole:
+            return base.read_words(target.base_name, rows), target.info.dtype
+        return self._file.words(whole, rows), self._file.header.tensors[whole].info.dtype
+
+    def _plus_product(self, words: Words, dtype: str, target: _Target, rows: slice | None) -> Words:
         """Add s·B·A, so many rows at a time that little is dense at once."""
         left, right = self._factors(target.change)
         left = left if rows is None else left[rows]
         scale = self.adapter.scale(target.change.module)
-        out = np.empty_like(words, subok=False)
+        out = np.empty(words.shape, dtype=NUMPY_DTYPE[target.info.dtype])
         step = max(1, _BLOCK_ELEMENTS // max(1, right.shape[1]))
         for at in range(0, len(words), step):
-            part = _wide(words[at : at + step], target.info.dtype)
+            part = _wide(words[at : at + step], dtype)
             part += scale * (left[at : at + step] @ right)
             out[at : at + step] = from_float(part, target.info.dtype)
         return out
@@ -181,12 +188,11 @@ class AdapterCheckpoint(Checkpoint):
             return a.T, b.T
         return b, a
 
-    def _plus_bias(self, words: Words, target: _Target, rows: slice | None) -> Words:
+    def _plus_bias(self, words: Words, dtype: str, target: _Target, rows: slice | None) -> Words:
         added = self._numbers(target.change.bias)
         added = added if rows is None else added[rows]
         scale = self.adapter.scale(target.change.module)
-        dtype = target.info.dtype
-        return from_float(_wide(words, dtype) + scale * added, dtype)
+        return from_float(_wide(words, dtype) + scale * added, target.info.dtype)
 
     def _numbers(self, name: str) -> Words:
         dtype = self._file.header.tensors[name].info.dtype
@@ -299,11 +305,12 @@ def _over(changes: Mapping[str, _Change], file: MappedFile, base: Checkpoint) ->
         if not base_name and not change.whole:
             strangers.append(name)
             continue
-        stored = file.header.tensors[change.whole].info if change.whole else base.info(base_name)
+        info = base.info(base_name) if base_name else file.header.tensors[change.whole].info
+        shape = file.header.tensors[change.whole].info.shape if change.whole else info.shape
         at = base_name or name
-        targets[at] = _Target(change, TensorInfo(at, stored.shape, stored.dtype), base_name)
-        if (change.a or change.bias) and stored.dtype not in FLOATING:
-            strangers.append(f"{at} (stored as {stored.dtype})")
+        targets[at] = _Target(change, TensorInfo(at, shape, info.dtype), base_name)
+        if info.dtype not in FLOATING:
+            strangers.append(f"{at} (stored as {info.dtype})")
     if strangers:
         listed = ", ".join(strangers[:3])
         raise MismatchError(

@@ -99,7 +99,7 @@ def _role_of(info: TensorInfo, *, is_conv1d: bool) -> TensorRole:
         return TensorRole(_role_outside(info))
     inside = match[2]
     role = _role_inside(info, inside)
-    layer = re.sub(r"\.?(weight|bias)$", "", inside)
+    layer = re.sub(r"(^|\.)(weight|bias)$", "", inside)
     turned = role == "linear" and is_conv1d and _CONV1D.search(inside) is not None
     return TensorRole(role, int(match[1]), layer, turned)
 

@@ -9,6 +9,8 @@ from deltaworks.methods.compression import COMPRESSION
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method
 
+__all__ = ["COMPRESSION", "MERGING", "METHODS", "compression_method", "merging_method"]
+
 METHODS: Mapping[str, Method] = {**COMPRESSION, **MERGING}
 
 

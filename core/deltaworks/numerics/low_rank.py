@@ -12,8 +12,8 @@ from deltaworks.numerics.seeds import rng_for
 if TYPE_CHECKING:
     from torch import Tensor
 
-_OVERSAMPLE = 16
-_POWER_ITERATIONS = 3
+_LEAST_OVERSAMPLE = 16
+_POWER_ITERATIONS = 8
 _NEGLIGIBLE = 1e-6
 _ORTHOGONAL = 1e-4
 
@@ -64,9 +64,10 @@ def thin_svd(matrix: Tensor) -> Svd:
 def sketched_svd(matrix: Tensor, rank: int) -> Svd:
     """Find the largest triples by a random sketch with power iterations.
 
-    Much faster than ``thin_svd`` when ``rank`` is small beside the matrix; on a flat
-    spectrum it captures a few thousandths of the energy less. The sketch is always the
-    same, so the result does not depend on a seed.
+    Much faster than ``thin_svd`` when ``rank`` is small beside the matrix. Of what the
+    best triples hold it captures all but about 0.1 % where the spectrum has a head, and
+    all but about 1 % on pure noise. The sketch is always the same, so the result does
+    not depend on a seed.
 
     Args:
         matrix: ``(rows, cols)`` float32, finite.
@@ -77,7 +78,7 @@ def sketched_svd(matrix: Tensor, rank: int) -> Svd:
     if min(matrix.shape) == 0:
         return _nothing(matrix)
     rows, cols = matrix.shape
-    size = min(rank + _OVERSAMPLE, rows, cols)
+    size = min(rank + max(rank, _LEAST_OVERSAMPLE), rows, cols)
     normal = rng_for(0, "sketch").standard_normal((cols, size), dtype=np.float32)
     basis = torch.linalg.qr(matrix @ torch.from_numpy(normal)).Q
     for _ in range(_POWER_ITERATIONS):

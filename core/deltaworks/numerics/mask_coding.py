@@ -1,7 +1,7 @@
 """Keep masks that must be stored: a bitmap, a zstd bitmap or zstd gaps, the smallest.
 
-The entropy of a random mask of density d is H(d) bits an entry. A zstd bitmap comes near
-it down to d = 0.02 or so; below, gaps between kept entries do.
+A random mask of density d costs at least H(d) bits an entry (``entropy``). Bitmaps come
+near that when many entries are kept, gaps between kept entries when few are.
 """
 
 from __future__ import annotations

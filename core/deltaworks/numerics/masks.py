@@ -48,8 +48,8 @@ def exact_mask(seed: int, name: str, count: int, keep: int, stream: str = "") ->
     """Keep the ``keep`` entries with the smallest words, ties from the lowest index on.
 
     Two passes over the stream, so that the words of a large tensor are never in memory
-    together: the first finds the 2^16th part in which the last kept word lies, the
-    second settles that part.
+    together: the first finds the part of the words' range in which the last kept word
+    lies, the second settles that part.
 
     Args:
         seed: the job's seed.
@@ -64,12 +64,13 @@ def exact_mask(seed: int, name: str, count: int, keep: int, stream: str = "") ->
         return mask
     if keep <= 0:
         return mask
-    part, below = _last_part(bits_for(seed, name, stream), count, keep)
+    shift = np.uint64(64 - min(16, count.bit_length()))
+    part, below = _last_part(bits_for(seed, name, stream), count, keep, shift)
     bits = bits_for(seed, name, stream)
     places, words = [], []
     for span in spans(count):
         drawn = bits.random_raw(span.stop - span.start)
-        parts = _parts(drawn)
+        parts = _parts(drawn, shift)
         np.less(parts, part, out=mask[span])
         near = np.flatnonzero(parts == part)
         places.append(near + span.start)
@@ -79,18 +80,19 @@ def exact_mask(seed: int, name: str, count: int, keep: int, stream: str = "") ->
     return mask
 
 
-def _last_part(bits: np.random.Philox, count: int, keep: int) -> tuple[int, int]:
+def _last_part(bits: np.random.Philox, count: int, keep: int, shift: np.uint64) -> tuple[int, int]:
     """Find the part of the last kept word, and how many words lie in lower parts."""
-    counts = np.zeros(1 << 16, dtype=np.int64)
+    counts = np.zeros(1 << (64 - int(shift)), dtype=np.int64)
     for span in spans(count, 8 * CHUNK):
-        counts += np.bincount(_parts(bits.random_raw(span.stop - span.start)), minlength=1 << 16)
+        parts = _parts(bits.random_raw(span.stop - span.start), shift)
+        counts += np.bincount(parts, minlength=len(counts))
     up_to = np.cumsum(counts)
     part = int(np.searchsorted(up_to, keep))
     return part, int(up_to[part] - counts[part])
 
 
-def _parts(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
-    return (words >> np.uint64(48)).astype(np.uint16)
+def _parts(words: npt.NDArray[np.uint64], shift: np.uint64) -> npt.NDArray[np.uint16]:
+    return (words >> shift).astype(np.uint16)
 
 
 def mask_check(mask: Mask) -> Bytes:

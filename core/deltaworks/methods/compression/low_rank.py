@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from deltaworks.methods.method import Parts, TensorPair, TensorSpec
 
-_SKETCH_FROM = 1024
-_SKETCH_SHARE = 8
+_SKETCH_FROM = 2048
+_SKETCH_SHARE = 16
 
 
 class LowRankOptions(Options):

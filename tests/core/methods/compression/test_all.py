@@ -12,8 +12,10 @@ from torch import Tensor
 
 from deltaworks.errors import AppError, FileError, MismatchError, NotFiniteError
 from deltaworks.methods import COMPRESSION
+from deltaworks.methods.compression import low_rank
 from deltaworks.methods.compression.applying import restore_tensor
 from deltaworks.methods.method import CompressionMethod, TensorPair, TensorSpec
+from deltaworks.numerics.low_rank import Svd, thin_svd
 from deltaworks.options import describe
 
 SHAPES = [(), (1,), (7,), (0,), (0, 5), (5, 0), (1, 9), (9, 1), (37, 53), (64, 48)]
@@ -214,11 +216,13 @@ def test_the_sum_is_rounded_once() -> None:
 def test_settings_of_a_sweep_share_one_decomposition(
     pair_of: Any, gaussian: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deltaworks.methods.compression import low_rank
-
     calls = []
-    real = low_rank.thin_svd
-    monkeypatch.setattr(low_rank, "thin_svd", lambda matrix: calls.append(1) or real(matrix))
+
+    def counted(matrix: Tensor) -> Svd:
+        calls.append(1)
+        return thin_svd(matrix)
+
+    monkeypatch.setattr(low_rank, "thin_svd", counted)
     pair = pair_of(gaussian(24, 24))
 
     for bits in (0.5, 1.0, 2.0):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deltaworks.errors import AppError, FileError, MismatchError
+from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods.compression.lossless import METHOD, LosslessOptions, encode, restore
 from deltaworks.methods.method import Parts, TensorPair, TensorSpec
 from deltaworks.numerics.words import dtype_name, tensor_words, words_tensor
@@ -136,10 +136,9 @@ def test_any_flipped_bit_is_noticed() -> None:
             broken[place] ^= 0x04
             try:
                 restored = restore(base, parts | {name: broken.view(part.dtype)}, spec, "BF16")
-            except AppError as error:
-                assert str(error).startswith("w: ")
-            else:
-                assert _same_bits(restored, tuned)
+            except FileError:
+                continue
+            assert _same_bits(restored, tuned)
 
 
 def test_truncated_parts_are_refused() -> None:

@@ -89,7 +89,7 @@ def test_errors_of_known_distributions(
 )
 def test_decoding_equals_the_obvious_way(rows: int, cols: int, scale: str, seed: int) -> None:
     delta = torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed))
-    options = SignOptions(scale=scale, group_size=8)
+    options = SignOptions.model_validate({"scale": scale, "group_size": 8})
     pair = TensorPair(TensorSpec("w", (rows, cols)), torch.zeros(rows, cols), delta)
 
     decoded = decode(encode(pair, options), pair.spec, options)

@@ -105,7 +105,8 @@ def _obvious(
     if options.normalize:
         divisor = (np.array(weights)[:, None] * agree).sum(axis=0)
         merged /= np.where(divisor == 0, 1.0, divisor)
-    return (start + options.scale * merged).reshape(base.shape)
+    result: np.ndarray = start + options.scale * merged
+    return result.reshape(base.shape)
 
 
 @settings(max_examples=60, deadline=None)

@@ -317,9 +317,7 @@ class ActionSet(QObject):
                 action.setChecked(record.is_checked())
             against = self._against(record)
             action.setEnabled(not against)
-            action.setStatusTip(
-                against if against is not None and against != _ELSEWHERE else record.tip
-            )
+            action.setStatusTip(record.tip if against in ("", _ELSEWHERE) else against)
 
     def _against(self, record: ActionRecord) -> str:
         if record.run is None:

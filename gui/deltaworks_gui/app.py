@@ -89,8 +89,10 @@ def _run(options: argparse.Namespace, home: Home) -> int:
     if hand_over(name, message):
         return 0
     from deltaworks_gui.door import Door
+    from deltaworks_gui.garbage import GarbageKeeper
 
     app = make_app()
+    keeper = GarbageKeeper(app)
     book = start_log(home)
     log.info("%s %s starts, home %s", DISPLAY_NAME, VERSION, home.root)
     context = make_context(app, home, options)
@@ -106,6 +108,7 @@ def _run(options: argparse.Namespace, home: Home) -> int:
     context.library.close()
     log.info("ended with code %s", code)
     book.close()
+    keeper.stop()
     return code
 
 

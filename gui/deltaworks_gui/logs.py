@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
@@ -56,7 +57,8 @@ class _Relay(logging.Handler):
         self._waiting.append(LogLine(record.created, record.levelno, record.name, text))
         if not self._is_woken:
             self._is_woken = True
-            self._wake.emit()
+            with contextlib.suppress(RuntimeError):  # the window may be gone before the last line
+                self._wake.emit()
 
     def take(self) -> list[LogLine]:
         """Everything that waits."""

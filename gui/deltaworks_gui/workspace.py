@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMainWindow,
     QStackedWidget,
+    QTabBar,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -30,6 +31,7 @@ from deltaworks_gui.widgets.nav_list import NavList
 _RIGHT = Qt.DockWidgetArea.RightDockWidgetArea
 _BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea
 STATE_VERSION = 1
+_DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
 
 
 class Workspace(QWidget):
@@ -110,26 +112,22 @@ class Workspace(QWidget):
     # --- docks ------------------------------------------------------------------------------
 
     def is_dock_open(self, name: str) -> bool:
-        """Whether a dock shows, or would where the page leaves it out."""
-        if name == "InspectorDock":
-            return self._settings.flag("window/inspector", True)
+        """Whether a dock shows."""
         return not self._docks[name].isHidden()
 
     def toggle_dock(self, name: str) -> None:
         """Show or hide a dock."""
-        if name == "InspectorDock":
-            self._settings.set("window/inspector", not self.is_dock_open(name))
-            self._fit_inspector()
-        elif self.is_dock_open(name):
-            self._docks[name].close()
-        else:
+        if not self.is_dock_open(name):
             self.show_dock(name)
+            return
+        self._docks[name].close()
+        if name == "InspectorDock":
+            self._settings.set("window/inspector", False)
 
     def show_dock(self, name: str) -> None:
         """Show a dock, over its neighbours in a tab."""
         if name == "InspectorDock":
             self._settings.set("window/inspector", True)
-            self._inspector_wanted = True
         self._docks[name].show()
         self._docks[name].raise_()
 
@@ -226,7 +224,8 @@ class Workspace(QWidget):
         self.headers.setFixedHeight(current_theme().metrics.header)
 
     def _fit_inspector(self) -> None:
-        self.inspector.setVisible(self._inspector_wanted and self.is_dock_open("InspectorDock"))
+        wanted = self._inspector_wanted and self._settings.flag("window/inspector", True)
+        self.inspector.setVisible(wanted)
 
     @Slot()
     def _on_dock(self) -> None:
@@ -234,6 +233,8 @@ class Workspace(QWidget):
         tabbed = tabbed and self.log in self._inner.tabifiedDockWidgets(self.jobs)
         self.jobs.title.show_name(not tabbed)
         self.log.title.show_name(not tabbed)
+        for bar in self._inner.findChildren(QTabBar, options=_DIRECT):
+            bar.setAccessibleName(self.tr("Docks"))
         self.docks_changed.emit()
 
     @Slot()

@@ -158,14 +158,18 @@ class JobQueue(QObject):
         """
         if lane not in self._lanes:
             raise KeyError(f"no lane {lane!r}; there are {', '.join(self._lanes)}")
-        job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{next(self._number):03d}"
-        job = Job(job_id, name, copy.deepcopy(recipe), lane, queued_at=time.time())
+        job = Job(self._new_id(), name, copy.deepcopy(recipe), lane, queued_at=time.time())
         self._jobs[job.id] = job
         self._order.append(job.id)
         self.job_added.emit(job)
         self._save()
         self._dispatch()
         return self._jobs[job.id]
+
+    def _new_id(self) -> str:
+        moment = time.strftime("%Y%m%d-%H%M%S")
+        ids = (f"{moment}-{number:03d}" for number in self._number)
+        return next(job_id for job_id in ids if job_id not in self._jobs)
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; a second time after 10 s offers to stop the engine."""

@@ -196,7 +196,8 @@ def _patches(
         size = len(mine)
         if bits == 0:
             means = take(parts, "mean", np.float16, (n_matrices * size,), spec)
-            flat = torch.from_numpy(means[number * size : (number + 1) * size]).float()
+            mean = means[number * size : (number + 1) * size].astype(np.float32)
+            flat = torch.from_numpy(mean)
             out[torch.from_numpy(mine)] = flat[:, None, None].expand(size, edge, edge)
             continue
         shape = (n_matrices * size, packed_width(edge * edge, bits))

@@ -45,6 +45,13 @@ def _pair(shape: tuple[int, ...], *, size: float = 0.01, seed: int = 0) -> Tenso
     return TensorPair(TensorSpec("w", shape, seed), base, tuned)
 
 
+def _read_only(part: np.ndarray) -> np.ndarray:
+    """As a mapped file gives it."""
+    view = part.copy()
+    view.flags.writeable = False
+    return view
+
+
 def _stored_bits(parts: dict[str, np.ndarray]) -> int:
     return 8 * sum(part.nbytes for part in parts.values())
 
@@ -88,6 +95,7 @@ def test_inputs_stay_unchanged(method: CompressionMethod, kw: dict[str, Any]) ->
 
     parts = method.encode(pair, options)
     kept = {name: part.copy() for name, part in parts.items()}
+    parts = {name: _read_only(part) for name, part in parts.items()}
     restore_tensor(method, parts, pair.base, pair.spec, options, "BF16")
 
     assert torch.equal(pair.base, before[0])

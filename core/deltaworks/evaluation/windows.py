@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-WINDOW = 512
 _CHARACTERS_A_TOKEN = 16  # no tokenizer packs text tighter on average; bounds the work
 
 
@@ -37,8 +36,9 @@ class Windows:
 
     @property
     def data(self) -> str:
-        """What it is, for people."""
-        return f"{self.title}, {self.n:,} tokens"
+        """What it is, for people: perplexity depends on the windows, so they are named."""
+        step = "" if self.stride == self.width else f", stride {self.stride}"
+        return f"{self.title}, {self.n:,} tokens in windows of {self.width}{step}"
 
 
 def cut(

@@ -36,17 +36,15 @@ BELOW_FIRST = (
     Side(-10, -9, "right", "top"),
     Side(0, -22, "center", "top"),
 )
-BESIDE_RING = (
-    Side(14, -10, "left", "top"),
-    Side(14, -5, "left", "top"),
-    Side(-15, 10, "right", "bottom"),
-    Side(14, 10, "left", "bottom"),
-    Side(-14, -10, "right", "top"),
-    Side(0, -16, "center", "top"),
-    Side(18, -26, "left", "top"),
-    Side(18, -42, "left", "top"),
-    Side(-18, -26, "right", "top"),
-    Side(0, -40, "center", "top"),
+BESIDE_RING = tuple(
+    Side(across * dx, up * dy, side, "bottom" if up > 0 else "top")
+    for dx, dy in ((14, 5), (14, 12), (10, 24), (10, 40), (10, 56), (10, 74), (60, 24), (90, 40))
+    for across, side, up in (
+        (1, "left", -1),
+        (-1, "right", 1),
+        (1, "left", 1),
+        (-1, "right", -1),
+    )
 )
 
 
@@ -106,6 +104,8 @@ class Placer:
             required: whether to write at the first side when none is free; else nothing.
             style: passed to matplotlib.
         """
+        from matplotlib.patheffects import withStroke
+
         label = self.axes.annotate(
             text,
             place,
@@ -113,6 +113,7 @@ class Placer:
             xytext=(0, 0),
             annotation_clip=False,
             zorder=9,
+            path_effects=[withStroke(linewidth=3 * PT, foreground=self.axes.get_facecolor())],
             **style,
         )
         for blocked in ([*self.taken, *self.lines], self.taken):

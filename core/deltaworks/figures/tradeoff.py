@@ -33,6 +33,7 @@ from deltaworks.figures.tradeoff_lines import (
     draw_filters,
     draw_fronts,
     draw_levels,
+    fronts_of,
     levels_of,
     rows_above,
 )
@@ -105,9 +106,11 @@ def draw_tradeoff(
     styles = styles_of(sweeps, look)
     points = [point for sweep in sweeps for point in points_of(sweep, x, y)]
     levels = levels_of(sweeps, y, name_experts=styles.by_expert)
+    by_flag = (x, y) == ("size", "quality")
+    has_own = any(front.expert for front in fronts_of(points, by_flag=by_flag))
     width, _ = pixels(figure)
     rows = legend_rows(
-        figure, _entries(points, styles), look, width - _MARGINS.left - _MARGINS.right
+        figure, _entries(points, styles, has_own), look, width - _MARGINS.left - _MARGINS.right
     )
     axes = add_axes(figure, look, replace(_MARGINS, top=TOP + ROW * len(rows) + 6))
     title_axes(axes, look, X_TITLES[x], Y_TITLES[y])
@@ -117,9 +120,10 @@ def draw_tradeoff(
         say(axes, look, EMPTY)
     greyed = {point.key for point in points if _is_out(point, at_least, at_most)}
     points = _pinned(axes, points, look)
+    fronts = fronts_of(points, by_flag=by_flag)
     draw_filters(axes, look, at_least, at_most)
     placer = Placer(axes)
-    for line in draw_fronts(axes, points, styles, by_flag=(x, y) == ("size", "quality")):
+    for line in draw_fronts(axes, fronts, styles):
         placer.avoid_steps(line)
     draw_points(axes, points, styles, greyed)
     labels = _annotate(placer, points, levels, styles, set(selected), (x, y))
@@ -140,7 +144,7 @@ def describe_tradeoff(
     return f"{n} point{'' if n == 1 else 's'}, {on_front} on the front; best: {picks}"
 
 
-def _entries(points: Sequence[Point], styles: Styles) -> list[tuple[Artist, str]]:
+def _entries(points: Sequence[Point], styles: Styles, has_own: bool) -> list[tuple[Artist, str]]:
     """List what the legend explains: only what is drawn."""
     look = styles.look
     neutral = SeriesLook(look.text_2, look.text_2, "o")
@@ -152,7 +156,7 @@ def _entries(points: Sequence[Point], styles: Styles) -> list[tuple[Artist, str]
             mark = replace(neutral, marker=series.marker) if styles.by_expert else series
             entries.append((sample(mark), title))
     if styles.by_expert:
-        entries += [(_expert_sample(expert, styles), expert) for expert in styles.experts]
+        entries += [(_expert_sample(expert, styles, has_own), expert) for expert in styles.experts]
     usable = [point for point in points if point.is_usable]
     if not all(point.is_measured for point in usable):
         entries.append((sample(neutral, fill=look.ground), "estimated"))
@@ -162,13 +166,13 @@ def _entries(points: Sequence[Point], styles: Styles) -> list[tuple[Artist, str]
     return entries
 
 
-def _expert_sample(expert: str, styles: Styles) -> Artist:
-    """A piece of its front with its inner mark on it."""
+def _expert_sample(expert: str, styles: Styles, has_own: bool) -> Artist:
+    """A point with its inner mark, on a piece of its front if it has its own."""
     from matplotlib.lines import Line2D
 
     color = styles.of_expert(expert)
     mark = styles.inner_mark(expert)
-    line = Line2D([], [], color=color.edge, linewidth=1.6 * PT)
+    line = Line2D([], [], color=color.edge, linewidth=1.6 * PT if has_own else 0)
     line.set_linestyle(styles.dashes(expert))  # type: ignore[arg-type]  # tuples are dashes
     line.set(marker="o", markersize=POINT * PT)
     line.set(markerfacecolor=color.color, markeredgecolor=color.edge, markeredgewidth=PT)
@@ -271,7 +275,8 @@ def _annotate(
     for point in chosen:
         draw_whisker(axes, point, look.accent)
         draw_ring(axes, point, look.accent)
-        text = f"★ {_x_text(point.x, shown[0])}, {percent_text(point.y)}"
+        unit = " bits" if shown[0] == "bpw" else ""
+        text = f"★ {_x_text(point.x, shown[0])}{unit}, {percent_text(point.y)}"
         placer.put(
             text, (point.x, point.y), BESIDE_RING, **style, color=look.accent, fontweight=700
         )

@@ -12,6 +12,7 @@ from deltaworks.figures.labels import Placer, Side
 from deltaworks.figures.look import PT, Look
 from deltaworks.figures.numbers import bytes_text
 from deltaworks.figures.tradeoff_styles import Styles
+from deltaworks.studies.front import pareto_front
 from deltaworks.studies.trials import Reference, Sweep
 
 if TYPE_CHECKING:
@@ -102,40 +103,64 @@ def _at_the_end(kind: str) -> list[Side]:
     return sides
 
 
-def draw_fronts(
-    axes: Axes, points: Sequence[Point], styles: Styles, *, by_flag: bool
-) -> list[list[tuple[float, float]]]:
-    """Draw a step line for each sweep's expert through the points nothing beats.
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Points that nothing beats, and whose they are.
 
     Args:
-        axes: with their final ranges.
-        points: all of them.
-        styles: colours and dashes of experts.
-        by_flag: take the sweep's own front; otherwise find it for the axes shown.
+        expert: empty for a front over all experts of a sweep.
+        points: by size.
+    """
+
+    expert: str
+    points: tuple[Point, ...]
+
+
+def fronts_of(points: Sequence[Point], *, by_flag: bool) -> list[Front]:
+    """Find the fronts: one for a sweep that compares all its experts, else one for each.
+
+    Args:
+        points: of all sweeps.
+        by_flag: take the sweeps' own choice; otherwise find it for the axes shown.
+    """
+    sweeps: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
+    for point in points:
+        if point.is_usable and (point.trial.on_front or not by_flag):
+            sweeps[point.sweep][point.trial.expert].append(point)
+    found: list[Front] = []
+    for experts in sweeps.values():
+        together = [point for members in experts.values() for point in members]
+        if by_flag and len(front_of(together)) == len(together):
+            found.append(_front("", together))
+        else:
+            found += [_front(name, m if by_flag else front_of(m)) for name, m in experts.items()]
+    return found
+
+
+def _front(expert: str, points: Sequence[Point]) -> Front:
+    return Front(expert, tuple(sorted(points, key=lambda point: (point.x, point.y))))
+
+
+def draw_fronts(
+    axes: Axes, fronts: Sequence[Front], styles: Styles
+) -> list[list[tuple[float, float]]]:
+    """Draw each front as a step line; an expert's own has its colour and dashes.
 
     Returns:
         The corners of each line, from the bottom to the right edge.
     """
     lines: list[list[tuple[float, float]]] = []
-    groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
-    for point in points:
-        if point.is_usable:
-            groups[point.sweep, point.trial.expert].append(point)
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
-    for (_, expert), members in groups.items():
-        front = [p for p in members if p.trial.on_front] if by_flag else front_of(members)
-        if not front:
-            continue
-        steps = sorted(front, key=lambda point: (point.x, point.y))
-        color = styles.of_expert(expert).edge if styles.by_expert else styles.look.accent
-        corners = [(point.x, point.y) for point in steps]
+    for front in fronts:
+        is_own = front.expert and styles.by_expert
+        corners = [(point.x, point.y) for point in front.points]
         lines.append([(corners[0][0], bottom), *corners, (right, corners[-1][1])])
         axes.plot(
             *zip(*lines[-1], strict=True),
             drawstyle="steps-post",
-            color=color,
+            color=styles.of_expert(front.expert).edge if is_own else styles.look.accent,
             linewidth=1.6 * PT,
-            linestyle=styles.dashes(expert),
+            linestyle=styles.dashes(front.expert) if is_own else "-",
             solid_joinstyle="miter",
             zorder=3,
             gid="front",
@@ -145,12 +170,8 @@ def draw_fronts(
 
 def front_of(points: Sequence[Point]) -> list[Point]:
     """Keep the points that no other beats in size or quality without losing in the other."""
-    return [point for point in points if not any(_beats(other, point) for other in points)]
-
-
-def _beats(one: Point, other: Point) -> bool:
-    no_worse = one.x <= other.x and one.y >= other.y
-    return no_worse and (one.x < other.x or one.y > other.y)
+    flags = pareto_front([(point.x, point.y) for point in points])
+    return [point for point, stays in zip(points, flags, strict=True) if stays]
 
 
 def draw_filters(axes: Axes, look: Look, at_least: float | None, at_most: float | None) -> None:

@@ -66,7 +66,9 @@ def test_measures_equal_a_slow_float64_reference(
 
     slow = _slow(base, expert, windows)
     assert {name: m.value for name, m in measures.items()} == pytest.approx(slow, rel=2e-5)
-    assert all(m.n == 300 and m.data == "Letters, 300 tokens" for m in measures.values())
+    step = "" if stride == 32 else ", stride 12"
+    data = f"Letters, 300 tokens in windows of 32{step}"
+    assert all(m.n == 300 and m.data == data for m in measures.values())
     for name in ("kl", "perplexity", "top1-agreement", "top5-overlap"):
         low, high = measures[name].low, measures[name].high
         assert low is not None

@@ -90,6 +90,34 @@ def test_front_goes_through_flagged_points_ties_and_all(sweep: Sweep, trial: Mak
     assert front.get_drawstyle() == "steps-post"
 
 
+def test_front_over_all_experts_is_one_line(two_experts: Sweep) -> None:
+    flagged = tuple(replace(t, on_front=t.number in (1, 11)) for t in two_experts.trials)
+
+    artists = draw_tradeoff(_figure(), [replace(two_experts, trials=flagged)])
+
+    (front,) = _fronts(artists.axes)
+    assert list(front.get_xdata())[1:-1] == [250_000, 1_009_000]
+    assert front.get_color() == LIGHT.accent
+
+
+def test_crowd_around_the_recommended_point_is_not_covered(sweep: Sweep, trial: Make) -> None:
+    crowd = (
+        trial(1, "sign", 491_553, 0.992, on_front=True, recommended=True),
+        trial(2, "low-rank", 493_089, 0.926),
+        trial(3, "low-rank", 515_354, 0.967),
+        trial(4, "sign", 513_818, 0.930),
+        trial(5, "delta-dct", 523_003, 1.0, on_front=True),
+        trial(6, "dare", 593_337, 1.0),
+        trial(7, "lossless", 1_553_338, 1.0),
+    )
+
+    artists = draw_tradeoff(_figure(), [replace(sweep, trials=crowd)])
+
+    points, labels = _boxes(artists)
+    assert len(labels) == 4
+    assert not [1 for one in labels for other in points if one.overlaps(other)]
+
+
 def _point(x: float, y: float) -> Point:
     return Point("s", Trial(1, "e", "", "sign", "", {}), x, y, True)
 

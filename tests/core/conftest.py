@@ -1,4 +1,4 @@
-"""A checkpoint held in memory, so that these tests need no file but the tiny models."""
+"""A checkpoint held in memory, for tests that need its contract and no file of its own."""
 
 from __future__ import annotations
 

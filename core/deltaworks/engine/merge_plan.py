@@ -275,13 +275,13 @@ class _Sorter:
         if not having:
             self._note("copied from the base: no expert has them", info)
             return MergeTask(out, copied=-1)
-        self._note_missing(info, having)
         if self._method.needs.base and not in_base:
             if len(having) == 1:
                 self._note(f"copied from {self._source(first)}: the base has none", info)
                 return MergeTask(out, copied=first)
             self._note("averaged: the base has none", info)
             return MergeTask(out, having, method=MERGING["linear"])
+        self._note_missing(info, having)
         return MergeTask(out, having, method=self._method)
 
     def _source(self, index: int) -> str:

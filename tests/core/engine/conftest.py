@@ -131,3 +131,29 @@ def load() -> Callable[[Path], dict[str, Any]]:
         return tensors
 
     return read
+
+
+@pytest.fixture
+def tiny_tensors(request: pytest.FixtureRequest) -> Any:
+    """Give the weights of the tiny models: those of the base for seed 0."""
+    return _shared(request, "tiny_tensors")
+
+
+@pytest.fixture
+def save_model(request: pytest.FixtureRequest) -> Any:
+    """Write a model folder as those of the tiny models."""
+    return _shared(request, "save_model")
+
+
+@pytest.fixture
+def moved(request: pytest.FixtureRequest) -> Any:
+    """Fine-tune weights a little."""
+    return _shared(request, "moved")
+
+
+def _shared(request: pytest.FixtureRequest, name: str) -> Any:
+    """Find a helper of the topmost conftest, which tests cannot import."""
+    for plugin in request.config.pluginmanager.get_plugins():
+        if hasattr(plugin, "TINY_CONFIG") and hasattr(plugin, name):
+            return getattr(plugin, name)
+    raise LookupError(name)

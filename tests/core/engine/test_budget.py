@@ -17,7 +17,7 @@ def test_bytes_are_granted_up_to_the_limit() -> None:
 def test_a_request_waits_for_bytes_to_be_given_back() -> None:
     budget, stop, granted = ByteBudget(100), threading.Event(), threading.Event()
     budget.take(60, stop)
-    waiting = threading.Thread(target=lambda: budget.take(60, stop) and granted.set())
+    waiting = threading.Thread(target=lambda: granted.set() if budget.take(60, stop) else None)
     waiting.start()
 
     assert not granted.wait(0.05)
@@ -32,7 +32,7 @@ def test_a_request_above_the_limit_runs_alone() -> None:
     budget, stop, granted = ByteBudget(100), threading.Event(), threading.Event()
 
     assert budget.take(500, stop)
-    waiting = threading.Thread(target=lambda: budget.take(1, stop) and granted.set())
+    waiting = threading.Thread(target=lambda: granted.set() if budget.take(1, stop) else None)
     waiting.start()
 
     assert not granted.wait(0.05)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -127,14 +128,14 @@ def test_running_out_of_memory_is_an_error_of_ours() -> None:
 
 @pytest.mark.parametrize("place", ["read", "write"])
 def test_system_errors_of_reader_and_writer_are_ours(place: str) -> None:
-    def fail(*_: object) -> int:
+    def fail(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
     work = items([1])
     steps: Steps[int, int] = Steps(
         fail if place == "read" else (lambda item: 1),
         lambda item, value: value,
-        (lambda item, value: None) if place == "read" else fail,
+        fail if place == "write" else (lambda item, value: None),
     )
 
     with pytest.raises(SpaceError, match="t0: the disk is full"):
@@ -151,7 +152,11 @@ def test_cancel_ends_within_two_seconds_even_inside_a_long_call() -> None:
         over.wait(20.0)
         return value
 
-    threading.Thread(target=lambda: (started.wait(5.0), control.cancelled.set())).start()
+    def stop() -> None:
+        started.wait(5.0)
+        control.cancelled.set()
+
+    threading.Thread(target=stop).start()
     begin = time.monotonic()
 
     with pytest.raises(CancelledError):

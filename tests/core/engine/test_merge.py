@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deltaworks.engine import run
+from deltaworks.errors import NotFiniteError
+from deltaworks.progress import JobControl
+from deltaworks.recipes import parse_recipe
+
+if TYPE_CHECKING:
+    from tests.core.engine.conftest import MakeMerge
+
+Load = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture
+def models(
+    load: Load, tiny_base: Path, tiny_expert: Path, tiny_expert2: Path
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    return load(tiny_base), load(tiny_expert), load(tiny_expert2)
+
+
+def assert_close(got: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Float32 results agree to a few units in the last place."""
+    import torch
+
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert torch.allclose(got[name].double(), value, rtol=1e-6, atol=1e-8), name
+
+
+def test_linear_is_the_weighted_mean(
+    merging: MakeMerge, models: Any, load: Load, tmp_path: Path
+) -> None:
+    _, one, two = models
+    recipe = merging("linear", base=None, each=[{"weight": 1.0}, {"weight": 3.0}], out_dtype="F32")
+
+    run(recipe, JobControl())
+
+    wanted = {name: (one[name].double() + 3 * two[name].double()) / 4 for name in one}
+    assert_close(load(tmp_path / "merged"), wanted)
+
+
+def test_task_arithmetic_adds_weighted_deltas(
+    merging: MakeMerge, models: Any, load: Load, tmp_path: Path
+) -> None:
+    base, one, two = models
+    recipe = merging(
+        "task-arithmetic",
+        options={"scale": 0.5},
+        each=[{"weight": 0.7}, {"weight": -0.2}],
+        out_dtype="F32",
+    )
+
+    run(recipe, JobControl())
+
+    wanted = {}
+    for name, start in base.items():
+        b, x, y = start.double(), one[name].double(), two[name].double()
+        wanted[name] = b + 0.5 * (0.7 * (x - b) - 0.2 * (y - b))
+    assert_close(load(tmp_path / "merged"), wanted)
+
+
+def test_slerp_follows_the_arc(
+    merging: MakeMerge, models: Any, load: Load, tiny_expert: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    base, one, _ = models
+    recipe = merging("slerp", options={"t": 0.25}, experts=[tiny_expert], out_dtype="F32")
+
+    run(recipe, JobControl())
+
+    wanted = {}
+    for name, start in base.items():
+        a, b = start.double().flatten(), one[name].double().flatten()
+        cos = float(a @ b / (a.norm() * b.norm()))
+        if abs(cos) > 0.9995:
+            mixed = 0.75 * a + 0.25 * b
+        else:
+            theta = torch.arccos(torch.tensor(cos, dtype=torch.float64))
+            mixed = (torch.sin(0.75 * theta) * a + torch.sin(0.25 * theta) * b) / torch.sin(theta)
+        wanted[name] = mixed.view(start.shape)
+    got = load(tmp_path / "merged")
+    for name, value in wanted.items():
+        torch.testing.assert_close(got[name].double(), value, rtol=2e-5, atol=1e-7)
+
+
+def test_ties_trims_elects_and_averages(
+    merging: MakeMerge, models: Any, load: Load, tmp_path: Path
+) -> None:
+    import torch
+
+    base, one, two = models
+    recipe = merging("ties", each=[{"density": 1.0}, {"density": 1.0}], out_dtype="F32")
+
+    run(recipe, JobControl())
+
+    wanted = {}
+    for name, start in base.items():
+        b = start.double()
+        deltas = torch.stack([model[name].float() - start.float() for model in (one, two)]).double()
+        sign = torch.where(deltas.sum(0) < 0, -1.0, 1.0)
+        agrees = deltas * sign > 0
+        total = (deltas * agrees).sum(0)
+        wanted[name] = b + total / agrees.sum(0).clamp(min=1)
+    assert_close(load(tmp_path / "merged"), wanted)
+
+
+@pytest.mark.parametrize("method", ["linear", "task-arithmetic", "ties"])
+def test_results_do_not_depend_on_threads_chunks_or_shards(
+    method: str, merging: MakeMerge, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    run(merging(method, threads=1, output=tmp_path / "a" / "m"), JobControl())
+    run(merging(method, threads=4, output=tmp_path / "b" / "m"), JobControl())
+    monkeypatch.setattr("deltaworks.engine.merge_plan._CHUNK", 100)
+    cut = merging(method, threads=3, shard_bytes=8_000, output=tmp_path / "c" / "m")
+    run(cut, JobControl())
+
+    for path in (tmp_path / "a" / "m").iterdir():
+        assert (tmp_path / "b" / "m" / path.name).read_bytes() == path.read_bytes(), path.name
+    whole, pieces = load(tmp_path / "a" / "m"), load(tmp_path / "c" / "m")
+    assert len(list((tmp_path / "c" / "m").glob("*.safetensors"))) > 3
+    assert all(torch.equal(pieces[name], value) for name, value in whole.items())
+
+
+def test_the_result_has_the_bases_dtype_files_and_a_recipe(
+    merging: MakeMerge, tiny_base: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    report = run(merging("linear"), JobControl())
+
+    merged = tmp_path / "merged"
+    assert (merged / "config.json").read_bytes() == (tiny_base / "config.json").read_bytes()
+    assert (merged / "tokenizer.json").read_bytes() == (tiny_base / "tokenizer.json").read_bytes()
+    assert not (merged / "README.md").exists()
+    assert "README.md is not copied: it describes another model." in report.results["notes"]
+    recipe = json.loads((merged / "deltaworks_recipe.json").read_text())
+    with safe_open(merged / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["deltaworks_recipe"]) == recipe
+        assert file.metadata()["format"] == "pt"
+    assert parse_recipe(recipe).kind == "merge"
+    model = AutoModelForCausalLM.from_pretrained(merged)
+    assert model.dtype == torch.bfloat16
+    assert AutoTokenizer.from_pretrained(merged).vocab_size == 96
+
+
+def test_another_dtype_changes_the_config_too(merging: MakeMerge, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    run(merging("ties", out_dtype="F32"), JobControl())
+
+    config = json.loads((tmp_path / "merged" / "config.json").read_text())
+    assert config["torch_dtype"] == "float32"
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "merged").dtype == torch.float32
+
+
+def test_what_only_some_models_have_is_told(
+    merging: MakeMerge,
+    load: Load,
+    tiny_base: Path,
+    tiny_expert: Path,
+    tiny_tensors: Any,
+    moved: Any,
+    save_model: Any,
+    tmp_path: Path,
+) -> None:
+    import torch
+
+    tensors = moved(tiny_tensors(0), 5)
+    del tensors["model.norm.weight"]
+    tensors["extra.weight"] = torch.full((3,), 2.0)
+    tensors["position_ids"] = torch.arange(4)
+    odd = save_model(tmp_path / "odd", tensors)
+
+    report = run(merging("ties", experts=[odd, tiny_expert]), JobControl())
+
+    merged, base = load(tmp_path / "merged"), load(tiny_base)
+    assert torch.equal(merged["extra.weight"], torch.full((3,), 2.0))
+    assert torch.equal(merged["position_ids"], torch.arange(4))
+    assert torch.equal(merged["model.norm.weight"], base["model.norm.weight"])
+    warnings = " ".join(report.warnings)
+    assert "copied from odd: the base has none (extra.weight)" in warnings
+    assert "merged without odd, which has none (model.norm.weight)" in warnings
+    assert "copied from odd, as buffers are not averaged (position_ids)" in warnings
+
+
+def test_integers_that_differ_are_told(
+    merging: MakeMerge, load: Load, tiny_tensors: Any, save_model: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    folders = []
+    for number in range(2):
+        tensors = tiny_tensors(number)
+        tensors["position_ids"] = torch.arange(4) + number
+        folders.append(save_model(tmp_path / f"m{number}", tensors))
+
+    report = run(merging("linear", base=None, experts=folders), JobControl())
+
+    assert "position_ids: differs between the models; one was copied" in report.warnings
+    assert torch.equal(load(tmp_path / "merged")["position_ids"], torch.arange(4))
+
+
+def test_a_head_that_only_an_expert_has_is_kept_and_untied(
+    merging: MakeMerge,
+    tiny_expert: Path,
+    tiny_expert2: Path,
+    tiny_tensors: Any,
+    save_model: Any,
+    tmp_path: Path,
+) -> None:
+    tensors = tiny_tensors(0)
+    del tensors["lm_head.weight"]
+    base = save_model(tmp_path / "tied", tensors)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+
+    report = run(merging("ties", base=base), JobControl())
+
+    merged = json.loads((tmp_path / "merged" / "config.json").read_text())
+    assert merged["tie_word_embeddings"] is False
+    assert any("averaged: the base has none (lm_head.weight)" in one for one in report.warnings)
+
+
+def test_nan_is_refused_by_name(
+    merging: MakeMerge,
+    tiny_expert: Path,
+    tiny_tensors: Any,
+    save_model: Any,
+    tmp_path: Path,
+) -> None:
+    tensors = tiny_tensors(0)
+    tensors["lm_head.weight"][5, 5] = float("inf")
+    broken = save_model(tmp_path / "broken", tensors)
+
+    with pytest.raises(NotFiniteError, match=r"lm_head\.weight"):
+        run(merging("linear", experts=[tiny_expert, broken]), JobControl())
+
+    assert not (tmp_path / "merged").exists()
+
+
+def test_values_too_large_for_half_precision_are_refused(
+    merging: MakeMerge, tiny_expert: Path, tiny_tensors: Any, save_model: Any, tmp_path: Path
+) -> None:
+    tensors = tiny_tensors(0)
+    tensors["lm_head.weight"][5, 5] = 1e6
+    large = save_model(tmp_path / "large", tensors)
+
+    with pytest.raises(NotFiniteError, match=r"values up to 5e\+05 do not fit into F16"):
+        run(merging("linear", experts=[tiny_expert, large], out_dtype="F16"), JobControl())
+
+
+def test_memory_in_flight_stays_within_the_budget(
+    merging: MakeMerge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deltaworks.engine import merge
+    from deltaworks.engine.budget import ByteBudget
+
+    budgets: list[ByteBudget] = []
+
+    def small(_limit: int) -> ByteBudget:
+        budgets.append(ByteBudget(60_000))
+        return budgets[0]
+
+    monkeypatch.setattr(merge, "ByteBudget", small)
+
+    run(merging("ties", threads=4), JobControl())
+
+    assert 0 < budgets[0].peak <= 61_440  # the largest single item: embedding and head

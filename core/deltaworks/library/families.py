@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.library.index import Index
-from deltaworks.library.lineage import Found, Member, find_relations
+from deltaworks.library.lineage import GUESS, Found, Member, find_relations
 from deltaworks.library.records import link_declared, relate
 from deltaworks.library.samples import QUICK, block_matrices, chosen, read_sample, signature
 from deltaworks.progress import JobControl, Progress, Warned
@@ -38,6 +38,7 @@ class _Candidate:
     name: str
     fingerprint: str
     role: str
+    declares_base: bool
     signature: str
 
     @property
@@ -82,7 +83,7 @@ def find_families(index: Index, control: JobControl) -> set[int]:
 
 def _candidates(index: Index) -> list[_Candidate]:
     records = index.read(
-        "SELECT id, path, name, models.fingerprint, set_role, declared_role, "
+        "SELECT id, path, name, models.fingerprint, set_role, declared_role, declared_bases, "
         "CASE WHEN signatures.fingerprint = models.fingerprint THEN signature ELSE '' END AS sign "
         "FROM models LEFT JOIN signatures ON model_id = id "
         "WHERE kind IN ('folder', 'file', 'hub') AND state = 'Ready' AND absence = '' "
@@ -95,6 +96,7 @@ def _candidates(index: Index) -> list[_Candidate]:
             record["name"],
             record["fingerprint"],
             record["set_role"] or record["declared_role"],
+            record["declared_bases"] != "[]",
             record["sign"],
         )
         for record in records
@@ -148,10 +150,13 @@ def _relate_group(
         for candidate in group
         if candidate.id in samples
     ]
+    declaring = {candidate.id for candidate in group if candidate.declares_base}
     found = [
         relation
         for relation in find_relations(members, samples)
         if (relation.model, relation.base) not in rejected
+        # Files that name a base that is not here outweigh a guess between two.
+        and not (relation.model in declaring and relation.confidence <= GUESS)
     ]
     return _keep(index, key, stamp, [member.id for member in members], found)
 

@@ -15,6 +15,9 @@ RELATED_COSINE = 0.3
 """Least cosine of relatives. Strangers stay within 0.05 of zero; a fine-tune that moved
 as far as the norm of its base still has 0.7."""
 
+GUESS = 0.51
+"""Confidence up to which the choice of the base is little more than a coin."""
+
 RELATED_DISTANCE = 1.2
 """Largest median relative distance of relatives; strangers have about 1.4."""
 

@@ -80,7 +80,8 @@ def save_facts(connection: sqlite3.Connection, facts: Facts, root: str) -> int:
 def _save_made(connection: sqlite3.Connection, model_id: int, made: Made) -> None:
     """Keep what a delta file says of itself, unless this machine has the fuller record."""
     error = made.report.get("error")
-    fidelity = 1.0 - error if isinstance(error, int | float) else None
+    # A rescaled delta may be farther off than none at all: nothing is kept, not less than that.
+    fidelity = max(0.0, 1.0 - error) if isinstance(error, int | float) else None
     connection.execute(
         "INSERT INTO artefacts VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) "
         "ON CONFLICT (model_id) DO NOTHING",
@@ -133,7 +134,8 @@ def link_declared(connection: sqlite3.Connection) -> set[int]:
     linked = set()
     for row in connection.execute(
         "SELECT id, models.kind, declared_bases FROM models LEFT JOIN relations ON model_id = id "
-        "WHERE declared_role IN ('Expert', 'Delta') AND declared_bases != '[]' "
+        "WHERE (declared_role IN ('Expert', 'Delta') AND declared_bases != '[]' "
+        "OR declared_role = 'Merge' AND json_array_length(declared_bases) = 1) "
         "AND base_id IS NULL AND NOT is_forgotten"
     ).fetchall():
         kind = "made here" if row["kind"] == "delta" else "declared"

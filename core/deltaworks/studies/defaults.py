@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deltaworks.methods.compression import COMPRESSION
 from deltaworks.methods.method import CompressionMethod
 from deltaworks.options import describe
 from deltaworks.recipes.schema import Keep, ModelRef, Setting, SweepRecipe
 
+MOST_VALUES = 3
+"""Values of one option that the first sweep tries: its ends and its middle. With two experts
+the demo then stays below its minute on two cores."""
 
-def default_settings(methods: Sequence[str] | None = None) -> list[Setting]:
+
+def default_settings(
+    methods: Sequence[str] | None = None, *, most_values: int = MOST_VALUES
+) -> list[Setting]:
     """Give every compression method at the values that its options declare for sweeps.
 
     Args:
         methods: ids, in the order wanted; every method when None.
+        most_values: of each option; where more are declared, evenly spread ones are taken.
 
     Returns:
         One setting a value, options varied one at a time; a method that declares no values
@@ -25,16 +33,26 @@ def default_settings(methods: Sequence[str] | None = None) -> list[Setting]:
         KeyError: there is no compression method of that id.
     """
     chosen = list(COMPRESSION) if methods is None else methods
-    return [setting for name in chosen for setting in _settings_of(COMPRESSION[name])]
+    return [setting for name in chosen for setting in _settings_of(COMPRESSION[name], most_values)]
 
 
-def _settings_of(method: CompressionMethod) -> list[Setting]:
+def _settings_of(method: CompressionMethod, most: int) -> list[Setting]:
     varied = [
         Setting(method=method.id, options={info.name: value})
         for info in describe(method.options)
-        for value in info.sweep
+        for value in _spread(info.sweep, most)
     ]
     return varied or [Setting(method=method.id)]
+
+
+def _spread(values: Sequence[Any], most: int) -> list[Any]:
+    """Keep the first, the last, and evenly spaced ones between."""
+    if len(values) <= most:
+        return list(values)
+    if most == 1:
+        return [values[len(values) // 2]]
+    last = len(values) - 1
+    return [values[round(place * last / (most - 1))] for place in range(most)]
 
 
 def demo_recipe(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deltaworks.library import Home, Library
+from deltaworks.library.home import Home
+from deltaworks.library.library import Library
 from deltaworks.progress import JobControl
 
 Tensors = dict[str, np.ndarray[Any, Any]]

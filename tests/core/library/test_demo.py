@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from deltaworks.errors import FileError
-from deltaworks.library import Library, State
 from deltaworks.library.demo import unpack_demo
+from deltaworks.library.library import Library
+from deltaworks.library.rows import State
 from deltaworks.progress import JobControl
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deltaworks.library import Library, ModelRow, State
+from deltaworks.library.library import Library
 from deltaworks.library.lineage import Member, find_relations, likeness
+from deltaworks.library.rows import ModelRow, State
 from deltaworks.progress import JobControl, Progress
 
 Make = Callable[..., Path]

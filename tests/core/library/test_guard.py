@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from deltaworks.errors import CancelledError, FileError
-from deltaworks.library import Library
 from deltaworks.library.guard import match_headers, match_sampled
+from deltaworks.library.library import Library
 from deltaworks.progress import JobControl
 
 Make = Callable[..., Path]

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from deltaworks.errors import CancelledError
-from deltaworks.library import Library, ModelRow, State
 from deltaworks.library import scan as scan_module
+from deltaworks.library.library import Library
+from deltaworks.library.rows import ModelRow, State
 from deltaworks.progress import JobControl, Warned
 
 Make = Callable[..., Path]
@@ -319,7 +320,8 @@ def test_a_thousand_models_are_listed_soon(
 
 def test_listing_needs_no_torch(models: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from deltaworks.library import Library, Home;"
+        "import sys; from pathlib import Path; from deltaworks.library.library import Library;"
+        "from deltaworks.library.home import Home;"
         "from deltaworks.progress import JobControl;"
         "library = Library(Home(Path(sys.argv[1]))); library.add_root(sys.argv[2]);"
         "library.scan(JobControl()); library.relate(JobControl());"

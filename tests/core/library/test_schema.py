@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from deltaworks.errors import FileError
-from deltaworks.library import Home, Library
+from deltaworks.library.home import Home
 from deltaworks.library.index import Index
+from deltaworks.library.library import Library
 from deltaworks.library.schema import MIGRATIONS, open_database
 from deltaworks.progress import JobControl
 

@@ -1,0 +1,83 @@
+"""Commands that take a recipe: run, plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deltaworks import formatting
+from deltaworks.cli.flags import Json
+from deltaworks.cli.output import print_json, print_table, say
+from deltaworks.cli.reports import show_report
+from deltaworks.cli.session import job
+
+if TYPE_CHECKING:
+    from deltaworks.engine.plan_types import Plan
+    from deltaworks.recipes.schema import Recipe
+
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe as JSON or YAML, or a mergekit file.")
+]
+Elsewhere = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Where the result goes, instead.")
+]
+
+
+def read_recipe(path: Path, out: Path | None) -> Recipe:
+    """Read a recipe, with another output when one is given."""
+    from deltaworks.recipes import load_recipe
+
+    return load_recipe(path, output=str(out.absolute()) if out else "")
+
+
+def run(recipe: RecipeFile, out: Elsewhere = None, as_json: Json = False) -> None:
+    """Do the job that a recipe describes, of any kind."""
+    from deltaworks.studies.jobs import run_job
+
+    document = read_recipe(recipe, out)
+    with job() as control:
+        report = run_job(document, control)
+    show_report(report, as_json=as_json)
+
+
+def plan(recipe: RecipeFile, out: Elsewhere = None, as_json: Json = False) -> None:
+    """Say what a recipe would read, write and cost, without running it."""
+    from deltaworks.studies.jobs import plan_job
+
+    found = plan_job(read_recipe(recipe, out))
+    if as_json:
+        print_json(plan_facts(found))
+        return
+    say(found.title)
+    print_table(
+        ("", ""),
+        [
+            ("Reads", formatting.size(found.read_bytes)),
+            ("Writes at most", formatting.size(found.write_bytes)),
+            ("Largest item in memory", formatting.size(found.peak_bytes)),
+            ("Work items", str(len(found.items))),
+        ],
+    )
+    for output in found.outputs:
+        low, high = formatting.size(output.bytes_low), formatting.size(output.bytes_high)
+        say(f"{output.path}: {low} to {high}")
+    for note in found.notes:
+        say(f"Note: {note}")
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """A plan under the documented keys."""
+    return {
+        "title": plan.title,
+        "read_bytes": plan.read_bytes,
+        "write_bytes": plan.write_bytes,
+        "peak_bytes": plan.peak_bytes,
+        "work_bytes": plan.work_bytes,
+        "original_bytes": plan.original_bytes,
+        "outputs": [asdict(output) for output in plan.outputs],
+        "notes": list(plan.notes),
+        "items": [asdict(item) for item in plan.items],
+    }

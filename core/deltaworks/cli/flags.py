@@ -1,0 +1,101 @@
+"""Flags that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deltaworks.errors import OptionError
+
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kMGT]?i?B?)$", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read ``2GB``, ``512 MiB`` or a plain count of bytes."""
+    match = _SIZE.match(str(text).strip())
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is no size; write 512MB, 2GB or a count of bytes")
+    return int(float(match[1]) * _UNITS[match[2].lower().removesuffix("b")])
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes.")]
+Base = Annotated[Path | None, typer.Option("--base", help="The base model.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda:N or auto.")]
+Threads = Annotated[int, typer.Option(min=0, help="Worker threads; 0 means one a core.")]
+Memory = Annotated[
+    int,
+    typer.Option(
+        parser=parse_bytes, metavar="SIZE", help="Most memory for data in flight: 512MB, 2GB."
+    ),
+]
+MEMORY: Any = "256MB"
+"""Default of ``Memory``, as its parser reads it."""
+
+
+def device_name(text: str) -> str:
+    """Turn ``auto`` into the first GPU when torch finds one, else the CPU."""
+    if text != "auto":
+        return text
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def read_settings(method: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs and check them against a method's options.
+
+    Args:
+        method: id of a compression method.
+        pairs: as typed.
+
+    Returns:
+        The values that were given, in their types.
+
+    Raises:
+        OptionError: an unknown method or option, or a value out of bounds.
+    """
+    from deltaworks.methods import compression_method
+    from deltaworks.options import describe, read_options
+
+    record = compression_method(method)
+    kinds = {info.name: info.kind for info in describe(record.options)}
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise OptionError(f"'{pair}' is no setting", where="--set", fix="Write key=value")
+        name = name.strip()
+        values[name] = text if kinds.get(name) in {"choice", "text", "path"} else _value(text)
+    checked = read_options(record.options, values, where=f"method '{method}'")
+    return {name: getattr(checked, name) for name in values}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.strip().lower())
+    except ValueError:
+        return text.strip()
+
+
+def reference(path: Path) -> dict[str, str]:
+    """Name an input in a recipe."""
+    return {"path": str(path.absolute()), "name": path.stem if path.is_file() else path.name}
+
+
+def common(seed: int, device: str, memory: int, threads: int) -> dict[str, Any]:
+    """Say in a recipe how it runs."""
+    return {
+        "seed": seed,
+        "device": device_name(device),
+        "memory_bytes": max(memory, 16_000_000),
+        "threads": threads,
+    }

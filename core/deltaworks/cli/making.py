@@ -1,0 +1,117 @@
+"""Commands that make files: compress, rebuild, merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deltaworks.cli.flags import (
+    MEMORY,
+    Base,
+    Device,
+    Json,
+    Memory,
+    Out,
+    Seed,
+    Threads,
+    common,
+    read_settings,
+    reference,
+)
+from deltaworks.cli.reports import show_report
+from deltaworks.cli.session import job
+
+
+def compress(
+    base: Annotated[Path, typer.Argument(help="The base model.")],
+    experts: Annotated[list[Path], typer.Argument(help="Fine-tunes of it.", metavar="EXPERT...")],
+    method: Annotated[str, typer.Option("-m", "--method", help="Id of a compression method.")],
+    out: Out = Path(),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One option; may be repeated."),
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="linear2d: matrices inside blocks; all: every floating tensor.")
+    ] = "linear2d",
+    device: Device = "cpu",
+    memory: Memory = MEMORY,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Store fine-tunes as small delta files over their base."""
+    options = read_settings(method, settings or [])
+    from deltaworks.recipes import parse_recipe
+    from deltaworks.studies.jobs import run_job
+
+    recipe = parse_recipe(
+        {
+            "kind": "compress",
+            "base": reference(base),
+            "experts": [reference(expert) for expert in experts],
+            "settings": [{"method": method, "options": options}],
+            "scope": scope,
+            "output": str(out.absolute()),
+            **common(seed, device, memory, threads),
+        },
+        where="compress",
+    )
+    with job() as control:
+        report = run_job(recipe, control)
+    show_report(report, as_json=as_json)
+
+
+def rebuild(
+    delta: Annotated[Path, typer.Argument(help="A delta file.")],
+    out: Out,
+    base: Base = None,
+    memory: Memory = MEMORY,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Make the full model again from a delta file and its base."""
+    from deltaworks.recipes import parse_recipe
+    from deltaworks.studies.jobs import run_job
+
+    recipe = parse_recipe(
+        {
+            "kind": "rebuild",
+            "delta": reference(delta),
+            "base": reference(base) if base else None,
+            "output": str(out.absolute()),
+            **common(0, "cpu", memory, threads),
+        },
+        where="rebuild",
+    )
+    with job() as control:
+        report = run_job(recipe, control)
+    show_report(report, as_json=as_json)
+
+
+def merge(
+    config: Annotated[Path, typer.Argument(help="A mergekit file or a recipe of ours.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the merged model.")],
+    out_dtype: Annotated[
+        str, typer.Option(help="Type of the result: F32, F16, BF16; the base's when not given.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Merge models as a file describes."""
+    from deltaworks.errors import OptionError
+    from deltaworks.recipes import load_recipe
+    from deltaworks.recipes.schema import MergeRecipe
+    from deltaworks.studies.jobs import run_job
+
+    recipe = load_recipe(config, output=str(out.absolute()))
+    if not isinstance(recipe, MergeRecipe):
+        raise OptionError(
+            f"this recipe is of kind '{recipe.kind}'", where=str(config), fix="Use 'run' for it"
+        )
+    if out_dtype:
+        recipe = recipe.model_copy(update={"out_dtype": out_dtype.upper()})
+    with job() as control:
+        report = run_job(recipe, control)
+    show_report(report, as_json=as_json)

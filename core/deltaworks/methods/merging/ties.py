@@ -209,7 +209,7 @@ def _agree(
 
     A sum of exactly zero elects plus, an exact zero never agrees.
     """
-    total += np.float32(0.0)  # -0 becomes +0, which elects plus.
+    # A sum that begins at +0 is never -0, so its sign bit is clear when it is zero.
     elected = total.view(np.int32)
     np.bitwise_and(elected, _SIGN, out=elected)
     out.fill(0.0)

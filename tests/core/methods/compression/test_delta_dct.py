@@ -71,6 +71,12 @@ def test_classes_follow_shares_and_norms(gaussian: Any, strategy: str, n_patches
     assert sum(class_sizes(n_patches, classes)) == n_patches
 
 
+def test_equal_patches_keep_their_order() -> None:
+    found = classify(torch.ones(301, 8, 8), STRATEGIES["2-0"])
+
+    assert found.tolist() == [0] * 151 + [1] * 150
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (37, 53)])
 def test_mean_magnitude_is_restored(round_trip: Any, gaussian: Any, shape: tuple[int, int]) -> None:
     delta = 1e-4 * gaussian(*shape)

@@ -120,6 +120,7 @@ def test_noise_never_costs_more_than_a_checksum(count: int, kind: str, seed: int
 
     parts, _ = _coded(None, tuned)
 
+    assert set(parts) == {"raw", "check"}
     assert _size(parts) <= len(noise) + 64
 
 

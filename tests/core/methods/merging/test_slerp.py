@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -27,6 +28,19 @@ def test_hand_computed_cases(
     found = merged("slerp", base, [(other, {})], t=t)
 
     torch.testing.assert_close(found, torch.tensor(expected).float(), rtol=0, atol=1e-6)
+
+
+def test_only_nearly_parallel_vectors_take_the_straight_line(merged: Any) -> None:
+    for angle, is_straight in ((0.05, False), (0.02, True)):
+        other = [math.cos(angle), math.sin(angle)]
+
+        found = merged("slerp", [1.0, 0.0], [(other, {})], t=0.5)
+
+        half = angle / 2
+        arc = [math.cos(half), math.sin(half)]
+        line = [(1 + math.cos(angle)) / 2, math.sin(angle) / 2]
+        expected = torch.tensor(line if is_straight else arc)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_ends_are_the_models(merged: Any, gaussian: Any) -> None:

@@ -55,6 +55,12 @@ def _library(context: AppContext) -> Page:
     return LibraryPage(context)
 
 
+def _results(context: AppContext) -> Page:
+    from deltaworks_gui.pages.results import ResultsPage
+
+    return ResultsPage(context)
+
+
 _LIBRARY_ACTIONS = frozenset(
     {
         "act_use_base",
@@ -83,13 +89,6 @@ PAGES: tuple[PageRecord, ...] = (
         ),
     ),
     PageRecord(
-        "Results",
-        "results",
-        4,
-        _placeholder(
-            "Results",
-            "No sweeps yet",
-            "A sweep tries several settings and plots size against quality.",
-        ),
+        "Results", "results", 4, _results, frozenset({"act_export_plot", "act_export_table"})
     ),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -118,24 +117,13 @@ class Sweep:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sweep:
-        """Build a sweep again from ``as_json``, as files, reports and events hold it."""
-        trials = tuple(Trial(**trial) for trial in data["trials"])
-        references = tuple(Reference(**reference) for reference in data["references"])
-        return cls(**{**data, "trials": trials, "references": references})
+        """Build a sweep again from ``as_json``, as files, reports and events hold it.
 
-
-def sweep_from_json(values: dict[str, Any]) -> Sweep:
-    """Read a record back; fields that a newer version added are passed over.
-
-    Raises:
-        KeyError: a field that every record has is missing.
-    """
-    known = _known(Sweep, values)
-    known["trials"] = tuple(Trial(**_known(Trial, one)) for one in values["trials"])
-    known["references"] = tuple(
-        Reference(**_known(Reference, one)) for one in values.get("references", ())
-    )
-    return Sweep(**known)
+        Fields that a newer version added are passed over.
+        """
+        trials = tuple(trial_from_json(trial) for trial in data["trials"])
+        references = tuple(reference_from_json(one) for one in data["references"])
+        return cls(**{**_known(cls, data), "trials": trials, "references": references})
 
 
 def trial_from_json(values: Mapping[str, Any]) -> Trial:

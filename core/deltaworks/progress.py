@@ -60,6 +60,10 @@ def _nobody(_event: Event) -> None:
     """Drop the event."""
 
 
+def _nobody_asks() -> None:
+    """Nobody wants to know."""
+
+
 def _always_running() -> threading.Event:
     running = threading.Event()
     running.set()
@@ -74,14 +78,18 @@ class JobControl:
         report: called with every event, on the thread that works.
         cancelled: set by the owner to stop the job.
         running: cleared by the owner to pause the job.
+        rested: called once each time the job has come to rest, on the thread that works.
     """
 
     report: Callable[[Event], None] = _nobody
     cancelled: threading.Event = field(default_factory=threading.Event)
     running: threading.Event = field(default_factory=_always_running)
+    rested: Callable[[], None] = _nobody_asks
 
     def check(self) -> None:
         """Wait while paused; raise CancelledError after Stop."""
+        if not self.running.is_set() and not self.cancelled.is_set():
+            self.rested()
         while not self.running.wait(0.1):
             if self.cancelled.is_set():
                 break
@@ -108,4 +116,4 @@ class JobControl:
                 event = Progress(done_before + event.done, total, stage)
             self.report(event)
 
-        return JobControl(forward, self.cancelled, self.running)
+        return JobControl(forward, self.cancelled, self.running, self.rested)

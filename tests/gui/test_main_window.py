@@ -174,6 +174,7 @@ def test_a_banner_button_comes_back_by_its_ids(
 ) -> None:
     context.navigator.banner("good", "Done", [("show", "Show delta")], key="n1")
     button = two_pages.findChild(QPushButton, "btn_banner_1")
+    assert button is not None
 
     with qtbot.waitSignal(context.navigator.banner_acted) as acted:
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -294,6 +295,7 @@ def test_menus_hold_every_action(two_pages: MainWindow) -> None:
     in_menus = {
         action.objectName()
         for menu in two_pages.menuBar().findChildren(QMenu)
+        if menu.objectName().startswith("menu_")
         for action in menu.actions()
         if not action.isSeparator()
     }

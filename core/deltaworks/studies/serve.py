@@ -2,13 +2,15 @@
 
 Messages in: ``("run", job_id, recipe)``, ``("cancel", job_id)``, ``("pause", job_id)``,
 ``("resume", job_id)``, ``("quit",)``. Messages out: ``("ready", versions)`` once, then of
-every job ``("event", job_id, event)``…, mostly ``("failed", job_id, error, details)`` or
-``("stopped", job_id)`` when it did not succeed, and always ``("ended", job_id)`` last.
+every job ``("event", job_id, event)``…, ``("paused", job_id)`` whenever it has come to rest,
+mostly ``("failed", job_id, error, details)`` or ``("stopped", job_id)`` when it did not
+succeed, and always ``("ended", job_id)`` last.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -69,7 +71,8 @@ class _Server:
     def _hear(self, word: str, rest: list[Any]) -> None:
         job_id = rest[0]
         if word == "run":
-            self._controls[job_id] = JobControl(_Thinned(self, job_id))
+            rested = functools.partial(self._send, "paused", job_id)
+            self._controls[job_id] = JobControl(_Thinned(self, job_id), rested=rested)
             self._orders.put((job_id, rest[1]))
             return
         control = self._controls.get(job_id)

@@ -62,6 +62,11 @@ class ProcessEngine:
         self._connection = ours
         return ours
 
+    @property
+    def pid(self) -> int | None:
+        """The process's number; None before it was started."""
+        return self._process.pid if self._process is not None else None
+
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.is_alive()
@@ -70,10 +75,10 @@ class ProcessEngine:
         """Resident memory of the process."""
         import psutil
 
-        if self._process is None or self._process.pid is None:
+        if self.pid is None:
             return 0
         try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
+            return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:
             return 0
 

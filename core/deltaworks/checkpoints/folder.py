@@ -124,7 +124,7 @@ def _holders(files: Sequence[MappedFile], folder: Path) -> dict[str, MappedFile]
                 )
             holder[name] = file
     if not holder:
-        raise FileError("holds no tensors", where=place(folder), fix=DAMAGED)
+        raise FileError("holds no tensors", where=place(files[0].path), fix=DAMAGED)
     return holder
 
 

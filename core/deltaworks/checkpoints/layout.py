@@ -175,7 +175,8 @@ def _shard_set(folder: Path, weights: Sequence[str]) -> list[str]:
 
 def _present(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     files = tuple(folder / name for name in names)
-    missing = [file.name for file in files if not file.is_file()]
+    there = {path.name for path in folder.iterdir() if path.is_file()}
+    missing = [name for name in names if name not in there]
     if missing:
         listed = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
         raise IncompleteError(

@@ -97,7 +97,7 @@ def from_float(values: np.ndarray[Any, Any], dtype: str) -> Words:
         An array of the same shape in ``NUMPY_DTYPE[dtype]``. Overflow gives infinity;
         NaN stays NaN.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         if dtype != "BF16":
             return values.astype(NUMPY_DTYPE[dtype])
         return _bf16_words(values)
@@ -108,9 +108,9 @@ def _bf16_words(values: np.ndarray[Any, Any]) -> Words:
     bits = narrow.view(np.uint32)
     if values.dtype == np.float64:
         # Round to odd on the way, so that two roundings give what one would.
-        lost = narrow.astype(np.float64) - values
+        is_changed = narrow.astype(np.float64) != values
         toward_zero = np.where(np.abs(narrow) > np.abs(values), bits - 1, bits)
-        bits = np.where(lost != 0, toward_zero | 1, bits).astype(np.uint32)
+        bits = np.where(is_changed, toward_zero | 1, bits).astype(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from deltaworks.numerics.words import (
     NUMPY_DTYPE,
     dtype_name,
+    from_float,
     tensor_words,
     to_float32,
     torch_dtype,
@@ -98,6 +99,35 @@ def test_words_of_a_transposed_tensor_are_in_its_own_order() -> None:
     words = tensor_words(tensor)
 
     assert to_float32(words, "BF16").tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+@pytest.mark.parametrize("wide", [np.float32, np.float64])
+@given(bits=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
+def test_numbers_round_to_bf16_as_torch_rounds_them(wide: Any, bits: list[int]) -> None:
+    values = np.array(bits, np.uint32).view(np.float32)
+    values = np.concatenate([values, np.array([0, -0.0, np.inf, -np.inf, np.nan, 3.4e38], "f4")])
+
+    words = from_float(values.astype(wide), "BF16")
+
+    theirs = torch.from_numpy(values).bfloat16().float().numpy()
+    np.testing.assert_array_equal(to_float32(words, "BF16"), theirs)
+
+
+def test_float64_is_rounded_to_bf16_once() -> None:
+    # By way of float32 these land on the tie at 1 + 2**-8, and go the wrong way from there.
+    above, below = 1 + 2**-8 + 2**-40, 1 + 2**-7 + 2**-8 - 2**-40
+
+    words = from_float(np.array([above, -above, below]), "BF16")
+
+    assert to_float32(words, "BF16").tolist() == [1 + 2**-7, -1 - 2**-7, 1 + 2**-7]
+
+
+def test_beyond_the_largest_number_is_infinity() -> None:
+    assert to_float32(from_float(np.array([1e300, -7e4]), "F16"), "F16").tolist() == [
+        np.inf,
+        -np.inf,
+    ]
+    assert to_float32(from_float(np.array([1e300]), "BF16"), "BF16").tolist() == [np.inf]
 
 
 def test_words_do_not_need_torch() -> None:

@@ -18,6 +18,7 @@ from pydantic import field_validator
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
 from deltaworks.methods.compression.patch_codes import (
     Classes,
+    Layout,
     code_patches,
     decode_patches,
     patch_bits,
@@ -206,13 +207,11 @@ def _gains(
 def _plain(parts: Parts, spec: TensorSpec, options: DeltaDctOptions) -> list[Tensor]:
     """Decode all matrices, before the rescaling."""
     stack = as_stack(spec.shape)
-    edge = options.edge
-    down, across = patch_counts(stack.rows, stack.cols, edge)
+    down, across = patch_counts(stack.rows, stack.cols, options.edge)
     unit = float(take(parts, "unit", np.float32, (1,), spec)[0])
-    classes = STRATEGIES[options.strategy]
-    patches = decode_patches(parts, spec, stack.count, down * across, edge, classes)
+    layout = Layout(stack.count, down * across, options.edge, STRATEGIES[options.strategy])
     out = []
-    for number, mine in enumerate(patches):
+    for number, mine in enumerate(decode_patches(parts, spec, layout)):
         matrix = join_patches(mine.mul_(unit), stack.rows, stack.cols)
         if options.sort:
             matrix = _unsorted(matrix, parts, spec, number)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ Classes = tuple[tuple[int, float], ...]
 """Bits and share of patches of each class, from the most to the least important."""
 
 Places = npt.NDArray[np.intp]
+Found = npt.NDArray[np.uint16]
 
 # Besides the full range.
 _CLIPS = tuple(0.05 * step for step in range(6, 20))
@@ -144,64 +146,84 @@ def _grid(ends: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     return low, (high - low) / ((1 << bits) - 1)
 
 
-def decode_patches(
-    parts: Parts, spec: TensorSpec, n_matrices: int, n_patches: int, edge: int, classes: Classes
-) -> list[Tensor]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the patches of a tensor lie.
+
+    Args:
+        n_matrices: in the stack.
+        n_patches: of each matrix.
+        edge: of a patch.
+        classes: bits and shares.
+    """
+
+    n_matrices: int
+    n_patches: int
+    edge: int
+    classes: Classes
+
+
+def decode_patches(parts: Parts, spec: TensorSpec, layout: Layout) -> list[Tensor]:
     """Undo ``code_patches`` for every matrix of a stack.
 
     Args:
         parts: of all matrices, one after another.
         spec: of the tensor, for messages.
-        n_matrices: in the stack.
-        n_patches: of each matrix.
-        edge: of a patch.
-        classes: bits and shares.
+        layout: of its patches.
 
     Returns:
         ``(n_patches, edge, edge)`` float32 for each matrix.
     """
-    sizes = class_sizes(n_patches, classes)
-    width = class_bits(classes)
-    packed = take(parts, "cls", np.uint8, (n_matrices, packed_width(n_patches, width)), spec)
-    found = unpack(packed, width, n_patches)
-    for number in range(len(classes)):
-        if not (np.count_nonzero(found == number, axis=1) == sizes[number]).all():
-            raise damaged(spec, f"part 'cls' does not hold {sizes[number]:,} patches of a class")
-    n_coded = sum(size for (bits, _), size in zip(classes, sizes, strict=True) if bits)
-    ranges = take(parts, "range", np.float16, (n_matrices * n_coded, 2), spec)
-    out = []
-    for number in range(n_matrices):
-        mine = ranges[number * n_coded : (number + 1) * n_coded]
-        out.append(_patches(parts, spec, number, n_matrices, found[number], mine, edge, classes))
-    return out
+    found = _classes(parts, spec, layout)
+    sizes = class_sizes(layout.n_patches, layout.classes)
+    n_coded = sum(size for (bits, _), size in zip(layout.classes, sizes, strict=True) if bits)
+    ranges = take(parts, "range", np.float16, (layout.n_matrices * n_coded, 2), spec)
+    return [
+        _patches(parts, spec, layout, number, found[number], _share(ranges, number, n_coded))
+        for number in range(layout.n_matrices)
+    ]
+
+
+def _classes(parts: Parts, spec: TensorSpec, layout: Layout) -> Found:
+    """Give the class of every patch, a row a matrix."""
+    width = class_bits(layout.classes)
+    shape = (layout.n_matrices, packed_width(layout.n_patches, width))
+    found = unpack(take(parts, "cls", np.uint8, shape, spec), width, layout.n_patches)
+    for number, size in enumerate(class_sizes(layout.n_patches, layout.classes)):
+        if not (np.count_nonzero(found == number, axis=1) == size).all():
+            raise damaged(spec, f"part 'cls' does not hold {size:,} patches of a class")
+    return found
+
+
+def _share(part: npt.NDArray[Any], number: int, size: int) -> npt.NDArray[Any]:
+    """Rows of matrix ``number`` in a part that holds ``size`` rows a matrix."""
+    return part[number * size : (number + 1) * size]
 
 
 def _patches(
     parts: Parts,
     spec: TensorSpec,
+    layout: Layout,
     number: int,
-    n_matrices: int,
-    found: npt.NDArray[np.uint16],
+    found: Found,
     ranges: npt.NDArray[np.float16],
-    edge: int,
-    classes: Classes,
 ) -> Tensor:
     """Decode the patches of matrix ``number``."""
     import torch
 
-    out = torch.empty(len(found), edge, edge)
-    in_ranges = found[_is_coded(classes)[found]]
-    for place, (bits, _) in enumerate(classes):
+    edge = layout.edge
+    out = torch.empty(layout.n_patches, edge, edge)
+    in_ranges = found[_is_coded(layout.classes)[found]]
+    for place, (bits, _) in enumerate(layout.classes):
         mine = np.flatnonzero(found == place)
         size = len(mine)
         if bits == 0:
-            means = take(parts, "mean", np.float16, (n_matrices * size,), spec)
-            mean = means[number * size : (number + 1) * size].astype(np.float32)
-            flat = torch.from_numpy(mean)
-            out[torch.from_numpy(mine)] = flat[:, None, None].expand(size, edge, edge)
+            means = take(parts, "mean", np.float16, (layout.n_matrices * size,), spec)
+            mean = torch.from_numpy(_share(means, number, size).astype(np.float32))
+            out[torch.from_numpy(mine)] = mean[:, None, None].expand(size, edge, edge)
             continue
-        shape = (n_matrices * size, packed_width(edge * edge, bits))
-        codes = take(parts, f"q{bits}", np.uint8, shape, spec)[number * size : (number + 1) * size]
+        shape = (layout.n_matrices * size, packed_width(edge * edge, bits))
+        codes = _share(take(parts, f"q{bits}", np.uint8, shape, spec), number, size)
         ends = torch.from_numpy(ranges[in_ranges == place])
         for span in row_spans(size, edge * edge):
             levels = torch.from_numpy(unpack(codes[span], bits, edge * edge).astype(np.float32))

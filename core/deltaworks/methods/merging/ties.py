@@ -81,14 +81,18 @@ class TiesExpertOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class _Trim:
-    """What is kept of one expert's delta.
+class _Expert:
+    """One expert and what is kept of its delta.
 
     Args:
-        cut: of its magnitudes.
-        factor: weight, and the rescaling when wanted.
+        tensor: flat, as stored.
+        weight: as chosen.
+        cut: of the delta's magnitudes.
+        factor: weight times the rescaling, when that is wanted.
     """
 
+    tensor: Tensor
+    weight: float
     cut: Cut
     factor: float
 
@@ -97,33 +101,33 @@ def merge(inputs: MergeInputs, options: TiesOptions) -> Tensor:
     """Trim, elect, average, and add to the base."""
     import torch
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    weights = [float(expert.options.weight) for expert in inputs.experts]
+    base, tensors = flat_base(inputs), flat_experts(inputs)
     out = torch.empty(base.numel())
-    trims = [
-        _trim(base, tensor, out, weight, expert.options.density, options.rescale)
-        for tensor, weight, expert in zip(experts, weights, inputs.experts, strict=True)
+    experts = [
+        _trimmed(base, tensor, expert.options, options.rescale, out)
+        for tensor, expert in zip(tensors, inputs.experts, strict=True)
     ]
     buffers = _Buffers.of(len(experts))
     for span in spans(len(out), buffers.size):
-        _merge_piece(base, experts, trims, weights, options, span, out.numpy()[span], buffers)
+        _merge_piece(base, experts, options, span, buffers, out.numpy()[span])
     return checked(out, inputs)
 
 
-def _trim(
-    base: Tensor, expert: Tensor, scratch: Tensor, weight: float, density: float, rescale: bool
-) -> _Trim:
+def _trimmed(
+    base: Tensor, expert: Tensor, own: TiesExpertOptions, rescale: bool, scratch: Tensor
+) -> _Expert:
     """Find what to keep of one delta; ``scratch`` holds it meanwhile."""
-    count = scratch.numel()
-    if density >= 1.0 or count == 0:
-        return _Trim(Cut(-1, -1), weight)
+    count, weight = scratch.numel(), float(own.weight)
+    if own.density >= 1.0 or count == 0:
+        return _Expert(expert, weight, Cut(-1, -1), weight)
     for span in spans(count):
         piece = scratch[span]
         piece.copy_(expert[span])
         piece.sub_(base[span].float())
     values = scratch.numpy()
-    cut = magnitude_cut(values, max(1, int(density * count)))
-    return _Trim(cut, weight * _l1_factor(values, cut) if rescale else weight)
+    cut = magnitude_cut(values, max(1, int(own.density * count)))
+    factor = weight * _l1_factor(values, cut) if rescale else weight
+    return _Expert(expert, weight, cut, factor)
 
 
 def _l1_factor(values: Floats, cut: Cut) -> float:
@@ -172,13 +176,11 @@ class _Buffers:
 
 def _merge_piece(
     base: Tensor,
-    experts: list[Tensor],
-    trims: list[_Trim],
-    weights: list[float],
+    experts: list[_Expert],
     options: TiesOptions,
     span: slice,
-    out: Floats,
     buffers: _Buffers,
+    out: Floats,
 ) -> None:
     """Merge one piece into ``out``."""
     import torch
@@ -188,12 +190,13 @@ def _merge_piece(
     deltas, keys = buffers.deltas[:, :count], buffers.scratch[:count]
     torch.from_numpy(start).copy_(base[span])
     total.fill(0.0)
-    for delta, expert, trim in zip(deltas, experts, trims, strict=True):
-        torch.from_numpy(delta).copy_(expert[span])
+    for delta, expert in zip(deltas, experts, strict=True):
+        torch.from_numpy(delta).copy_(expert.tensor[span])
         np.subtract(delta, start, out=delta)
-        zero_dropped(delta, trim.cut, keys, span.start)
-        np.multiply(delta, np.float32(trim.factor), out=delta)
+        zero_dropped(delta, expert.cut, keys, span.start)
+        np.multiply(delta, np.float32(expert.factor), out=delta)
         np.add(total, delta, out=total)
+    weights = [expert.weight for expert in experts]
     _agree(deltas, weights, total, buffers.divisor[:count], keys, out)
     if options.normalize:
         np.divide(out, buffers.divisor[:count], out=out)

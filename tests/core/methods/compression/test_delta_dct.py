@@ -9,6 +9,7 @@ import torch
 from deltaworks.errors import FileError, OptionError
 from deltaworks.methods.compression.delta_dct import METHOD, STRATEGIES, DeltaDctOptions
 from deltaworks.methods.compression.patch_codes import (
+    Layout,
     class_sizes,
     classify,
     code_patches,
@@ -23,7 +24,8 @@ def _patch_error(patches: torch.Tensor, bits: int) -> float:
     classes = ((bits, 1.0),)
     parts = code_patches(patches, classes, "minmax")
     spec = TensorSpec("w", (1, 1))
-    (again,) = decode_patches(parts, spec, 1, len(patches), patches.shape[-1], classes)
+    layout = Layout(1, len(patches), patches.shape[-1], classes)
+    (again,) = decode_patches(parts, spec, layout)
     return float((again - patches).square().sum() / patches.square().sum())
 
 

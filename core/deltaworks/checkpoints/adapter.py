@@ -8,20 +8,20 @@ in the base's dtype too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltaworks.checkpoints.adapter_config import AdapterConfig, read_adapter_config
+from deltaworks.checkpoints.adapter_targets import Change, Target, targets_of
 from deltaworks.checkpoints.checkpoint import Checkpoint, Identity
 from deltaworks.checkpoints.faults import DAMAGED, place
 from deltaworks.checkpoints.folder import file_identity
 from deltaworks.checkpoints.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, refuse_format
 from deltaworks.checkpoints.mapped import MappedFile
 from deltaworks.checkpoints.side_files import side_files
-from deltaworks.checkpoints.tensors import FLOATING, TensorInfo
+from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.errors import FileError, MismatchError
 from deltaworks.numerics.words import NUMPY_DTYPE, from_float, to_float32, words_tensor
 
@@ -30,43 +30,7 @@ if TYPE_CHECKING:
 
     Words = np.ndarray[Any, Any]
 
-_PREFIX = "base_model.model."
-_PARTS = {
-    ".lora_A.weight": ("A", ".weight"),
-    ".lora_B.weight": ("B", ".weight"),
-    ".lora_embedding_A": ("A", ".weight"),
-    ".lora_embedding_B": ("B", ".weight"),
-    ".lora_B.bias": ("bias", ".bias"),
-}
 _BLOCK_ELEMENTS = 2**20
-
-
-@dataclass
-class _Change:
-    """What the adapter does to one tensor of the base.
-
-    Args:
-        a: name of A in the adapter's file; ``b`` likewise.
-        bias: name of the bias that comes with B.
-        whole: name of a tensor that takes the base's place.
-        is_embedding: A is (rank, vocabulary), B is (width, rank).
-    """
-
-    module: str
-    a: str = ""
-    b: str = ""
-    bias: str = ""
-    whole: str = ""
-    is_embedding: bool = False
-
-
-@dataclass
-class _Target:
-    """A change, tied to the base's name and shape."""
-
-    change: _Change
-    info: TensorInfo
-    base_name: str = ""
 
 
 class AdapterCheckpoint(Checkpoint):
@@ -90,10 +54,7 @@ class AdapterCheckpoint(Checkpoint):
         self.weight_files = (self._file.path,)
         own = side_files(folder, self.weight_files)
         self.left_out = own.left_out
-        changes = _changes(self._file)
-        self._targets = (
-            _alone(changes, self._file) if base is None else _over(changes, self._file, base)
-        )
+        self._targets = targets_of(self._file, base)
         self._check_ranks()
         self.config: Mapping[str, Any] = {} if base is None else base.config
         self.side_files: Mapping[str, Path] = dict(own.files)
@@ -124,7 +85,9 @@ class AdapterCheckpoint(Checkpoint):
                     fix="Choose the base this adapter was trained on.",
                 )
 
-    def _made_shape(self, a: tuple[int, ...], b: tuple[int, ...], change: _Change) -> Any:
+    def _made_shape(
+        self, a: tuple[int, ...], b: tuple[int, ...], change: Change
+    ) -> tuple[int, int]:
         is_turned = change.is_embedding or self.adapter.is_transposed
         return (a[1], b[0]) if is_turned else (b[0], a[1])
 
@@ -161,14 +124,14 @@ class AdapterCheckpoint(Checkpoint):
         same = dtype == target.info.dtype
         return words if same else from_float(_wide(words, dtype), target.info.dtype)
 
-    def _start(self, target: _Target, base: Checkpoint, rows: slice | None) -> tuple[Words, str]:
+    def _start(self, target: Target, base: Checkpoint, rows: slice | None) -> tuple[Words, str]:
         """Give what the adapter adds to, and its dtype: its own whole tensor or the base's."""
         whole = target.change.whole
         if not whole:
             return base.read_words(target.base_name, rows), target.info.dtype
         return self._file.words(whole, rows), self._file.header.tensors[whole].info.dtype
 
-    def _plus_product(self, words: Words, dtype: str, target: _Target, rows: slice | None) -> Words:
+    def _plus_product(self, words: Words, dtype: str, target: Target, rows: slice | None) -> Words:
         """Add s·B·A, so many rows at a time that little is dense at once."""
         left, right = self._factors(target.change)
         left = left if rows is None else left[rows]
@@ -181,14 +144,14 @@ class AdapterCheckpoint(Checkpoint):
             out[at : at + step] = from_float(part, target.info.dtype)
         return out
 
-    def _factors(self, change: _Change) -> tuple[Words, Words]:
+    def _factors(self, change: Change) -> tuple[Words, Words]:
         """Give the two factors in float64, in the order of the stored matrix."""
         a, b = self._numbers(change.a), self._numbers(change.b)
         if change.is_embedding or self.adapter.is_transposed:
             return a.T, b.T
         return b, a
 
-    def _plus_bias(self, words: Words, dtype: str, target: _Target, rows: slice | None) -> Words:
+    def _plus_bias(self, words: Words, dtype: str, target: Target, rows: slice | None) -> Words:
         added = self._numbers(target.change.bias)
         added = added if rows is None else added[rows]
         scale = self.adapter.scale(target.change.module)
@@ -201,6 +164,11 @@ class AdapterCheckpoint(Checkpoint):
     def read(self, name: str, rows: slice | None = None) -> Tensor:
         """Compute a merged tensor, or some rows of it."""
         return words_tensor(self.read_words(name, rows), self.info(name).dtype)
+
+    def release(self, name: str) -> None:
+        """Drop the base's pages from memory."""
+        if self.base is not None and name in self.base:
+            self.base.release(name)
 
     def _base_or_refuse(self) -> Checkpoint:
         if self.base is None:
@@ -240,97 +208,3 @@ def _weights_of(folder: Path) -> Path:
         for other in sorted(folder.glob("adapter_model.*")):
             refuse_format(other)
     return path
-
-
-def _changes(file: MappedFile) -> dict[str, _Change]:
-    """Sort the adapter's tensors by the base tensor that they change, by module name."""
-    changes: dict[str, _Change] = {}
-    for stored in file.header.tensors:
-        name = stored.removeprefix(_PREFIX)
-        ending = next((ending for ending in _PARTS if name.endswith(ending)), "")
-        if ending:
-            part, leaf = _PARTS[ending]
-            module = name.removesuffix(ending)
-            change = changes.setdefault(module + leaf, _Change(module))
-            _put(change, part, stored, is_embedding="embedding" in ending)
-        elif ".lora_" in name:
-            raise FileError(
-                f"tensor {stored:.80} is of a kind of LoRA that is not read here",
-                where=place(file.path),
-                fix="Merge it with PEFT and open the merged model.",
-            )
-        else:
-            whole = name.replace(".base_layer.", ".").replace(".modules_to_save.", ".")
-            module = whole.rpartition(".")[0]
-            changes.setdefault(whole, _Change(module)).whole = stored
-    for name, change in changes.items():
-        if bool(change.a) != bool(change.b):
-            raise FileError(f"{name} has only one of A and B", where=place(file.path), fix=DAMAGED)
-    return changes
-
-
-def _put(change: _Change, part: str, stored: str, *, is_embedding: bool) -> None:
-    if part == "A":
-        change.a, change.is_embedding = stored, is_embedding
-    elif part == "B":
-        change.b = stored
-    else:
-        change.bias = stored
-
-
-def _alone(changes: Mapping[str, _Change], file: MappedFile) -> dict[str, _Target]:
-    """Describe targets from the adapter alone: shapes from A and B, dtype of B."""
-    stored = file.header.tensors
-    targets = {}
-    for name, change in changes.items():
-        only = stored[change.whole or change.bias or change.b].info
-        shape = only.shape
-        if change.a and not change.whole:
-            pair = (only.shape[:1], stored[change.a].info.shape[1:2])
-            shape = pair[1] + pair[0] if change.is_embedding else pair[0] + pair[1]
-        targets[name] = _Target(change, TensorInfo(name, shape, only.dtype))
-    return targets
-
-
-def _over(changes: Mapping[str, _Change], file: MappedFile, base: Checkpoint) -> dict[str, _Target]:
-    """Tie every change to a tensor of the base.
-
-    Raises:
-        MismatchError: naming what the base does not have.
-    """
-    ends = _by_end(base)
-    targets, strangers = {}, []
-    for name, change in changes.items():
-        base_name = name if name in base else ends.get(name, "")
-        if not base_name and not change.whole:
-            strangers.append(name)
-            continue
-        info = base.info(base_name) if base_name else file.header.tensors[change.whole].info
-        shape = file.header.tensors[change.whole].info.shape if change.whole else info.shape
-        at = base_name or name
-        targets[at] = _Target(change, TensorInfo(at, shape, info.dtype), base_name)
-        if info.dtype not in FLOATING:
-            strangers.append(f"{at} (stored as {info.dtype})")
-    if strangers:
-        listed = ", ".join(strangers[:3])
-        raise MismatchError(
-            f"{len(strangers):,} tensors of the adapter have no place in the base: {listed:.200}",
-            where=place(file.path),
-            fix="Choose the base this adapter was trained on.",
-        )
-    return targets
-
-
-def _by_end(base: Checkpoint) -> dict[str, str]:
-    """Map names without or with one more leading part to the base's own names.
-
-    A base file may name ``h.0…`` what the running model calls ``transformer.h.0…``.
-    """
-    prefixes = ("model.", "transformer.", "base_model.", "language_model.")
-    ends: dict[str, str] = {}
-    for name in base.names:
-        for prefix in prefixes:
-            ends.setdefault(f"{prefix}{name}", name)
-            if name.startswith(prefix):
-                ends.setdefault(name.removeprefix(prefix), name)
-    return ends

@@ -79,6 +79,9 @@ class Checkpoint(ABC):
     def read(self, name: str, rows: slice | None = None) -> Tensor:
         """Read a tensor in its stored dtype, on the CPU. Never write to it."""
 
+    def release(self, name: str) -> None:  # noqa: B027 - nothing to do where nothing is mapped
+        """Let the system take back memory that reading a tensor filled; views stay valid."""
+
     @property
     @abstractmethod
     def identity(self) -> Identity:

@@ -202,6 +202,11 @@ class DeltaCheckpoint(Checkpoint):
             raise FileError(text, where=f"{place(self.path)}: {name}", fix=DAMAGED)
         return tensor
 
+    def release(self, name: str) -> None:
+        """Drop the base's pages from memory."""
+        if self.base is not None and name in self.base:
+            self.base.release(name)
+
     def parts(self, name: str) -> Parts:
         """Copy what is stored of a tensor into memory."""
         stored = self._parts.get(name, {})

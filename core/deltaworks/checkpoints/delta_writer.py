@@ -28,9 +28,9 @@ from deltaworks.checkpoints.documents import read_bytes
 from deltaworks.checkpoints.faults import place
 from deltaworks.checkpoints.headers import build_header, read_header_bytes
 from deltaworks.checkpoints.hub import hub_source
+from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.checkpoints.side_files import MAX_SIDE_FILE_BYTES
 from deltaworks.checkpoints.staging import (
-    OutputFile,
     check_space,
     make_parents,
     partial_path,

@@ -68,6 +68,10 @@ class ModelCheckpoint(Checkpoint):
         """View a tensor in the mapped file; writing to it ends the process."""
         return words_tensor(self.read_words(name, rows), self.info(name).dtype)
 
+    def release(self, name: str) -> None:
+        """Drop a tensor's pages from memory; whoever looks again reads them again."""
+        self._holder[name].release(name)
+
     @property
     def metadata(self) -> Mapping[str, str]:
         """The first weight file's own texts."""

@@ -44,6 +44,18 @@ class MappedFile:
         ).reshape(stored.info.shape)
         return words if rows is None else words[rows]
 
+    def release(self, name: str) -> None:
+        """Drop a tensor's pages from memory; whoever looks again reads them again."""
+        if self._map is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        stored = self.header.tensors[name]
+        begin = self.header.data_start + stored.begin
+        begin -= begin % mmap.PAGESIZE
+        n_bytes = self.header.data_start + stored.end - begin
+        with self._lock:
+            if self._map is not None and n_bytes:
+                self._map.madvise(mmap.MADV_DONTNEED, begin, n_bytes)
+
     def _mapping(self) -> mmap.mmap:
         with self._lock:
             if self._map is None:

@@ -116,6 +116,7 @@ def _contents(checkpoint: Checkpoint, control: JobControl) -> Iterator[str]:
             if n_bad:
                 n_all = checkpoint.info(name).n_elements
                 control.step(Warned(f"{n_bad:,} of {n_all:,} values are NaN", name))
+        checkpoint.release(name)
         done += checkpoint.info(name).nbytes
     control.step(Progress(done, total, "done"))
 

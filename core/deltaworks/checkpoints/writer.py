@@ -16,6 +16,7 @@ from deltaworks.checkpoints.documents import read_bytes
 from deltaworks.checkpoints.faults import file_fault, place
 from deltaworks.checkpoints.headers import read_header_bytes
 from deltaworks.checkpoints.layout import INDEX, SAFETENSORS, is_plain_name
+from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.checkpoints.shards import (
     INDEX_NAME,
     given_files,
@@ -23,7 +24,6 @@ from deltaworks.checkpoints.shards import (
     plan_files,
 )
 from deltaworks.checkpoints.staging import (
-    OutputFile,
     check_space,
     make_parents,
     partial_path,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,26 @@ def test_reading_copies_nothing_and_gives_nothing_to_write_to(tiny_base: Path) -
 
         assert not words.flags.writeable
         assert model.read("lm_head.weight").data_ptr() == words.ctypes.data
+
+
+def test_released_pages_leave_memory_and_read_the_same_again(tmp_path: Path) -> None:
+    memory = Path("/proc/self/statm")
+    if not memory.exists():
+        pytest.skip("this system does not say what is in memory")
+    save_file({"a": torch.ones(32_000_000, dtype=torch.uint8)}, tmp_path / "m.safetensors")
+
+    def mapped_bytes() -> int:
+        return int(memory.read_text().split()[2]) * mmap.PAGESIZE
+
+    with open_checkpoint(tmp_path / "m.safetensors") as model:
+        words = model.read_words("a")
+        assert words.sum() == 32_000_000
+        before = mapped_bytes()
+
+        model.release("a")
+
+        assert before - mapped_bytes() > 30_000_000
+        assert words.sum() == 32_000_000
 
 
 def test_tensors_stay_readable_after_closing(tiny_base: Path) -> None:

@@ -167,12 +167,12 @@ def _bases(
     distinct = [
         at for n, at in enumerate(cluster) if not any(distance[at, b] < 1e-6 for b in cluster[:n])
     ]
-    total = {at: float(distance[at, distinct].sum()) for at in candidates}
-    least = min(total.values())
+    total = {at: float(distance[at, distinct].sum()) for at in cluster}
+    least = min(total[at] for at in candidates)
     near = [at for at in candidates if total[at] <= least * 1.001 + 1e-9]
     best = min(near, key=lambda at: (members[at].hint, float(norms[at]), at))
     others = [value for at, value in total.items() if distance[at, best] >= 1e-6]
     if not others or least == 0.0:
         return [best], 1.0
-    lead = min(others) / least - 1.0
+    lead = max(0.0, min(others) / least - 1.0)
     return [best], 0.5 + 0.5 * min(1.0, lead / 0.1)

@@ -104,8 +104,6 @@ class Placer:
             required: whether to write at the first side when none is free; else nothing.
             style: passed to matplotlib.
         """
-        from matplotlib.patheffects import withStroke
-
         label = self.axes.annotate(
             text,
             place,
@@ -113,7 +111,7 @@ class Placer:
             xytext=(0, 0),
             annotation_clip=False,
             zorder=9,
-            path_effects=[withStroke(linewidth=3 * PT, foreground=self.axes.get_facecolor())],
+            bbox={"facecolor": self.axes.get_facecolor(), "alpha": 0.8, "pad": 0.6, "linewidth": 0},
             **style,
         )
         for blocked in ([*self.taken, *self.lines], self.taken):

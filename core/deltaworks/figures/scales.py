@@ -35,9 +35,19 @@ def log_ticks(low: float, high: float, at_most: int) -> list[float]:
         powers = range(floor(log10(low)), ceil(log10(high)) + 1)
         found = [s * 10.0**p for p in powers for s in steps if low <= s * 10.0**p <= high]
         if len(found) <= at_most:
-            return found
+            return found if len(found) > 1 else linear_ticks(low, high, at_most)
     skip = -(-len(found) // at_most)
     return found[::skip]
+
+
+def linear_ticks(low: float, high: float, at_most: int) -> list[float]:
+    """Choose multiples of 1, 2 or 5 times a power of ten: the finest that are few enough."""
+    power = floor(log10((high - low) / at_most))
+    for step in (s * 10.0**p for p in (power, power + 1) for s in (1, 2, 5)):
+        first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+        if last - first + 1 <= at_most:
+            return [number * step for number in range(first, last + 1)]
+    return [low]
 
 
 def share_range(values: Sequence[float], room_above: float) -> tuple[float, float]:
@@ -54,10 +64,13 @@ def share_range(values: Sequence[float], room_above: float) -> tuple[float, floa
 
 
 def share_ticks(low: float, high: float, at_most: int) -> list[float]:
-    """Choose round shares: steps of 1, 2, 5, 10, 20 or 25 percent, or finer."""
+    """Choose round shares: steps of 1, 2, 5, 10, 20 or 25 percent, or finer.
+
+    The room over 100 % belongs to labels and gets no tick.
+    """
     top = min(high, max(1.0, high - 0.1 * (high - low)))
     for step in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0):
         first, last = ceil(low / step - 1e-9), floor(top / step + 1e-9)
         if last - first + 1 <= at_most:
             return [number * step for number in range(first, last + 1)]
-    return [0.0, 1.0]
+    return linear_ticks(low, top, at_most)

@@ -27,6 +27,7 @@ from deltaworks.figures.scales import (
     share_range,
     share_ticks,
 )
+from deltaworks.figures.ticking import locator
 from deltaworks.figures.tradeoff_lines import (
     LABEL_ROW,
     Level,
@@ -194,6 +195,8 @@ def _set_ranges(
     log_x: bool,
     lines: tuple[float | None, float | None],
 ) -> None:
+    from matplotlib.ticker import NullLocator
+
     at_least, at_most = lines
     across = [point.x for point in points] + ([] if at_most is None else [at_most])
     width, height = axes.bbox.width, axes.bbox.height
@@ -203,7 +206,9 @@ def _set_ranges(
         axes.set_xscale("log" if log_x else "linear")
         axes.set_xlim(low, high)
         if log_x:
-            _set_ticks(axes, log_ticks(low, high, max(2, int(width / scale / 130))))
+            most = max(2, int(width / scale / 130))
+            axes.xaxis.set_major_locator(locator(lambda a, b: log_ticks(a, b, most)))
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: _x_text(value, x))
         axes.minorticks_off()
     else:
@@ -211,15 +216,9 @@ def _set_ranges(
     room = (15 + LABEL_ROW * max(1, rows_above(levels))) * scale / height
     low, high = share_range(_heights(points, levels, at_least), min(0.5, room))
     axes.set_ylim(low, high)
-    axes.set_yticks(share_ticks(low, high, max(3, int(height / scale / 44))))
+    rows = max(3, int(height / scale / 44))
+    axes.yaxis.set_major_locator(locator(lambda a, b: share_ticks(a, b, rows)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-
-
-def _set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _heights(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,16 @@ from matplotlib.figure import Figure
 
 from deltaworks.engine.reports import TensorReport
 from deltaworks.errors import FileError, OptionError
-from deltaworks.figures import DARK, LIGHT, draw_layers, draw_sizes, draw_tradeoff, save_figure
+from deltaworks.figures import (
+    DARK,
+    LIGHT,
+    draw_layers,
+    draw_sizes,
+    draw_tradeoff,
+    look,
+    save_figure,
+    use_fonts,
+)
 from deltaworks.studies.trials import Sweep
 
 
@@ -51,14 +61,14 @@ def test_exact_files_have_no_layers_to_show() -> None:
     assert "every one is stored exactly" in axes.texts[0].get_text()
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
-def test_bars_add_up_to_the_file(look: Any) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_bars_add_up_to_the_file(theme: Any) -> None:
     files = [
         ("sign", {"codes": 200_000, "exact": 60_000, "header": 20_000}),
         ("dare", {"codes": 9}),
     ]
 
-    axes: Any = draw_sizes(Figure(), files, look=look)
+    axes: Any = draw_sizes(Figure(), bars, look=theme)
 
     widths = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
     assert widths == [(0, 200_000), (200_000, 60_000), (260_000, 20_000), (0, 9)]
@@ -109,3 +119,20 @@ def test_bad_places_and_numbers_are_refused(tmp_path: Path) -> None:
         save_figure(Figure(), tmp_path / "a.png", 5000)
     with pytest.raises(FileError, match="cannot be written"):
         save_figure(Figure(), tmp_path / "gone" / "a.png")
+
+
+def test_bundled_fonts_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import font_manager
+
+    from deltaworks_resources import font_files
+
+    font = font_manager.fontManager
+    monkeypatch.setattr(font, "ttflist", [e for e in font.ttflist if e.name != "Inter"])
+    name = next(name for name, _ in font_files() if name == "Inter-Regular.otf")
+    look._installed.cache_clear()
+    before = LIGHT.fonts
+    use_fonts([Path(str(files("deltaworks_resources") / "fonts" / name))])
+    after = LIGHT.fonts
+
+    assert (before, after) == (["DejaVu Sans"], ["Inter", "DejaVu Sans"])
+    look._installed.cache_clear()

@@ -48,8 +48,18 @@ def test_log_ticks_are_few_and_inside(values: list[float], at_most: int) -> None
     ticks = log_ticks(low, high, at_most)
 
     assert low < min(values) <= max(values) < high
-    assert 0 < len(ticks) <= at_most or high / low < 10
+    assert 0 < len(ticks) <= at_most
     assert all(low <= tick <= high for tick in ticks)
+
+
+@given(st.floats(1e3, 1e9), st.floats(1.0001, 1.5), st.integers(2, 12))
+def test_zoomed_in_log_axis_still_has_ticks(low: float, factor: float, at_most: int) -> None:
+    high = low * factor
+
+    ticks = log_ticks(low, high, at_most)
+
+    assert 1 <= len(ticks) <= at_most
+    assert all(low * (1 - 1e-6) <= tick <= high * (1 + 1e-6) for tick in ticks)
 
 
 def test_wide_range_has_ones_and_threes() -> None:

@@ -254,6 +254,15 @@ def test_ticks_are_round_bytes(sweep: Sweep) -> None:
     assert places == [200_000, 500_000, 1_000_000, 2_000_000]
 
 
+def test_ticks_follow_a_zoom(sweep: Sweep) -> None:
+    artists = draw_tradeoff(_figure(), [sweep])
+
+    artists.axes.set(xlim=(900_000, 1_000_000), ylim=(0.95, 0.96))
+
+    assert len(artists.axes.get_xticks()) >= 2
+    assert len(artists.axes.get_yticks()) >= 2
+
+
 def test_filters_grey_the_rest(sweep: Sweep) -> None:
     artists = draw_tradeoff(_figure(), [sweep], at_least=0.95, at_most=1_500_000)
 

@@ -1,25 +1,29 @@
-"""Dragged models: ids of library rows under a type of our own."""
+"""How rows travel by drag and drop inside the window."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
-from PySide6.QtCore import QMimeData
+from PySide6.QtCore import QByteArray, QMimeData
 
-MODELS_MIME = "application/x-deltaworks-models"
-"""A JSON list of library row ids."""
-
-
-def pack_ids(ids: Iterable[int]) -> QMimeData:
-    """Make what a drag of these rows carries."""
-    data = QMimeData()
-    data.setData(MODELS_MIME, json.dumps(list(ids)).encode())
-    return data
+MODELS = "application/x-deltaworks-models"
+"""A JSON list of the ids of library rows."""
 
 
-def unpack_ids(data: QMimeData) -> list[int]:
-    """Ids of the dragged rows; none when something else is dragged."""
-    if not data.hasFormat(MODELS_MIME):
+def put_models(data: QMimeData, ids: Iterable[int]) -> None:
+    """Write ids of rows into a drag."""
+    data.setData(MODELS, QByteArray(json.dumps(list(ids)).encode()))
+
+
+def model_ids(data: QMimeData) -> list[int]:
+    """The ids of rows in a drag; empty when there are none or they cannot be read."""
+    if not data.hasFormat(MODELS):
         return []
-    return [int(one) for one in json.loads(bytes(data.data(MODELS_MIME).data()))]
+    try:
+        found = json.loads(bytes(data.data(MODELS).data()))
+    except ValueError:
+        return []
+    if not isinstance(found, list):
+        return []
+    return [one for one in found if isinstance(one, int) and not isinstance(one, bool)]

@@ -1,0 +1,125 @@
+"""The right column: what it costs, and the button at the end of the eye's way."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from deltaworks_gui.pages.workbench_controller import WorkbenchController
+from deltaworks_gui.pages.workbench_cost import memory_word
+from deltaworks_gui.pages.workbench_recipe import count_trials
+from deltaworks_gui.pages.workbench_state import WorkbenchState
+from deltaworks_gui.pages.workbench_words import KEEPS, cost_lines, tr
+from deltaworks_gui.theme import SPACE_L, SPACE_S, SPACE_XS, current_theme
+from deltaworks_gui.widgets.buttons import icon_button, primary_button, secondary_button
+from deltaworks_gui.widgets.cost_panel import CostPanel
+from deltaworks_gui.widgets.state_cell import StateLabel
+
+
+class CostColumn(QWidget):
+    """The cost panel with its margins."""
+
+    def __init__(self, controller: WorkbenchController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("WorkbenchCost")
+        self._controller = controller
+        self.panel = CostPanel()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_S)
+        column.addWidget(self.panel)
+        column.addStretch(1)
+        self.panel.lane_chosen.connect(controller.set_lane)
+        self.panel.evaluation_chosen.connect(controller.set_evaluation)
+        self.panel.keep_chosen.connect(controller.set_keep)
+        self.panel.memory_allowed.connect(controller.allow_memory)
+        self.panel.folder_asked.connect(self._on_folder_asked)
+
+    def show_state(self) -> None:
+        """Show the controller's cost."""
+        state = self._controller.state
+        self.panel.show_lines(cost_lines(state))
+        self.panel.show_choices(
+            [(lane.id, lane.title) for lane in state.lanes],
+            state.lane,
+            state.evaluations,
+            state.evaluation,
+            [(keep, tr(text)) for keep, text in KEEPS],
+            state.keep,
+        )
+        self.panel.show_measured(state.kind.can_sweep)
+        cost = state.cost
+        asks = cost is not None and not cost.error and memory_word(cost) == "will not fit"
+        self.panel.show_memory(asks=asks, allowed=state.memory_allowed)
+
+    @Slot()
+    def _on_folder_asked(self) -> None:
+        dialog = QFileDialog(self, self.tr("Evaluation set"))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(self._controller.set_evaluation)
+        dialog.finished.connect(self.show_state)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+
+class Foot(QWidget):
+    """Why it cannot run, or the way to run it.
+
+    Signals:
+        save_asked: the recipe shall go to a file.
+    """
+
+    save_asked = Signal()
+
+    def __init__(self, controller: WorkbenchController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("WorkbenchFoot")
+        self._controller = controller
+        self.reason = StateLabel("warn", "", wrap=True)
+        self.reason.setObjectName("RunReason")
+        self.run = primary_button(self.tr("&Run"), name="btn_run", large=True)
+        self.run.setDefault(True)
+        self.queue = secondary_button(self.tr("Add to queue"), name="btn_queue")
+        self.save = secondary_button(self.tr("Save recipe…"), name="btn_save_recipe")
+        self.command = icon_button("copy", self.tr("Copy as command"), name="btn_copy_cmd")
+        row = QHBoxLayout()
+        row.setSpacing(SPACE_XS)
+        row.addWidget(self.queue, 1)
+        row.addWidget(self.save, 1)
+        row.addWidget(self.command)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE_L, SPACE_S, SPACE_L, SPACE_L)
+        column.setSpacing(SPACE_S)
+        column.addWidget(self.reason)
+        column.addWidget(self.run)
+        column.addLayout(row)
+        narrow = current_theme().metrics.control * 2
+        for button in (self.run, self.queue, self.save):
+            button.setMinimumWidth(narrow)
+        self.run.clicked.connect(controller.run)
+        self.queue.clicked.connect(controller.queue)
+        self.command.clicked.connect(controller.copy_command)
+        self.save.clicked.connect(self.save_asked)
+
+    def show_state(self) -> None:
+        """Show whether it can run, and how many trials."""
+        state = self._controller.state
+        text = _run_text(state)
+        self.run.setText(text)
+        self.run.setAccessibleName(text.replace("&", ""))
+        self.reason.show_state("warn", state.why_not, state.why_not)
+        self.reason.setVisible(bool(state.why_not))
+        notes = "\n".join(state.cost.notes) if state.cost is not None else ""
+        for button in (self.run, self.queue, self.save, self.command):
+            button.setEnabled(not state.why_not)
+        self.run.setToolTip(state.why_not or notes)
+        self.run.setAccessibleDescription(state.why_not)
+        self.queue.setToolTip(state.why_not or self.tr("Queue it and stay here"))
+        self.save.setToolTip(state.why_not or self.tr("Save everything that is set here"))
+        self.command.setToolTip(state.why_not or self.tr("Copy as command"))
+
+
+def _run_text(state: WorkbenchState) -> str:
+    count = count_trials(state)
+    if not state.kind.can_sweep or count <= 1:
+        return tr("&Run")
+    return tr("&Run {0} trials").format(count)

@@ -1,0 +1,300 @@
+"""From what the Workbench holds to a recipe, and back."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication
+
+from deltaworks.errors import OptionError
+from deltaworks.library.home import Home
+from deltaworks.library.rows import ModelRow
+from deltaworks.methods import METHODS
+from deltaworks.options import OptionInfo, Options, read_options
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    MergeInput,
+    MergeRecipe,
+    ModelRef,
+    Setting,
+    SweepRecipe,
+)
+from deltaworks_gui.pages.workbench_state import Chosen, WorkbenchState, infos_of
+from deltaworks_gui.widgets.option_values import list_text, parse_list, value_fault
+
+JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe
+
+_MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
+_NAME_LIMIT = 80
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Workbench", text)
+
+
+# --- what a form means ----------------------------------------------------------------------
+
+
+def faults_of(options: type[Options], chosen: Chosen) -> dict[str, str]:
+    """What is wrong with a form, by option."""
+    faults = {}
+    for info in infos_of(options):
+        if info.name in chosen.sweeps:
+            fault = parse_list(info, chosen.sweeps[info.name]).fault
+        else:
+            fault = value_fault(info, chosen.values.get(info.name, info.default))
+        if fault:
+            faults[info.name] = fault
+    return faults
+
+
+def combinations(options: type[Options], chosen: Chosen) -> list[dict[str, Any]]:
+    """Every combination of the listed values, each with the other values that were changed."""
+    swept = [info for info in infos_of(options) if info.name in chosen.sweeps]
+    lists = [parse_list(info, chosen.sweeps[info.name]).values for info in swept]
+    fixed = {name: value for name, value in chosen.values.items() if name not in chosen.sweeps}
+    return [
+        {**fixed, **dict(zip((info.name for info in swept), values, strict=True))}
+        for values in product(*lists)
+    ]
+
+
+def count_settings(options: type[Options], chosen: Chosen) -> int:
+    """How many combinations there are, without making them."""
+    swept = (info for info in infos_of(options) if info.name in chosen.sweeps)
+    return math.prod(len(parse_list(info, chosen.sweeps[info.name]).values) for info in swept)
+
+
+def count_trials(state: WorkbenchState) -> int:
+    """Trials of all methods on all experts that take part; 1 for what is no sweep."""
+    if not state.kind.can_sweep:
+        return 1
+    settings = sum(count_settings(METHODS[one].options, state.of(one)) for one in state.tried)
+    return settings * len(state.active)
+
+
+def settings_of(state: WorkbenchState) -> tuple[Setting, ...]:
+    """The settings that the job tries."""
+    return tuple(
+        Setting(method=one, options=options)
+        for one in state.tried
+        for options in combinations(METHODS[one].options, state.of(one))
+    )
+
+
+def rule_faults(state: WorkbenchState) -> list[str]:
+    """What the methods themselves refuse, beyond single bounds."""
+    faults = []
+    for setting in settings_of(state):
+        try:
+            read_options(METHODS[setting.method].options, setting.options, where=setting.method)
+        except OptionError as error:
+            faults.append(f"{METHODS[setting.method].title}: {error.what}")
+    return list(dict.fromkeys(faults))
+
+
+# --- the recipe -----------------------------------------------------------------------------
+
+
+def make_recipe(state: WorkbenchState, home: Home, now: datetime | None = None) -> JobRecipe:
+    """The recipe of what the Workbench shows.
+
+    One setting whose file shall be kept and that is measured on nothing is a plain
+    compression; everything else is a sweep.
+
+    Raises:
+        ValueError: there is no base where one is needed, or no expert.
+    """
+    if not state.active:
+        raise ValueError("no expert takes part")
+    if state.operation == "merge":
+        return _merge(state, home)
+    if state.base is None:
+        raise ValueError("there is no base")
+    settings = settings_of(state)
+    shared: dict[str, Any] = {
+        "base": _reference(state.base),
+        "experts": tuple(_reference(expert.row) for expert in state.active),
+        "settings": settings,
+        "scope": state.result.values.get("scope", "linear2d"),
+        **_common(state),
+    }
+    folder = state.result.values.get("folder")
+    name = f"{_plain(state.base.name)}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
+    if len(settings) == 1 and state.keep == "all" and not state.evaluation:
+        return CompressRecipe(**shared, output=str(Path(folder or home.store) / name))
+    return SweepRecipe(
+        **shared,
+        evaluation=state.evaluation,
+        keep=state.keep,
+        max_loss=state.result.values.get("max_loss", 0.02),
+        title=_sweep_title(state),
+        output=str(Path(folder or home.sweeps) / name),
+    )
+
+
+def job_name(state: WorkbenchState) -> str:
+    """``Compress 2 experts · sweep``."""
+    count = len(state.active)
+    who = state.active[0].row.name if count == 1 else _tr("{0} experts").format(count)
+    verb = _tr(state.kind.title)
+    several = state.kind.can_sweep and len(settings_of(state)) > 1
+    return f"{verb} {who} · {_tr('sweep') if several else state.method.title}"
+
+
+def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
+    values = state.result.values
+    name = str(values.get("name") or "").strip()
+    if not name:
+        name = "+".join(expert.row.name for expert in state.active) + f" {state.method.id}"
+    dtype = values.get("dtype", "same")
+    known = {info.name for info in state.expert_infos}
+    return MergeRecipe(
+        base=_reference(state.base) if state.base is not None else None,
+        experts=tuple(
+            MergeInput(
+                model=_reference(expert.row),
+                options={one: value for one, value in expert.options.items() if one in known},
+            )
+            for expert in state.active
+        ),
+        setting=Setting(method=state.method.id, options=dict(state.of(state.method.id).values)),
+        out_dtype="" if dtype == "same" else dtype,
+        shard_bytes=round(values.get("shard_gb", 5.0) * _GIGABYTE),
+        output=str(Path(values.get("folder") or home.store) / _plain(name)),
+        **_common(state),
+    )
+
+
+def _common(state: WorkbenchState) -> dict[str, Any]:
+    values = state.result.values
+    return {
+        "seed": values.get("seed", 0),
+        "memory_bytes": values.get("memory_mb", 256) * _MEGABYTE,
+        "device": "cpu" if state.lane == "cpu" else f"cuda:{state.lane.removeprefix('gpu')}",
+        "note": _overrides(state),
+    }
+
+
+def _overrides(state: WorkbenchState) -> str:
+    """What the user wanted although the guard warned."""
+    return " ".join(
+        f"Run anyway: {expert.row.name} ({expert.guard.match.text})."
+        for expert in state.active
+        if expert.guard is not None
+        and expert.guard.match is not None
+        and expert.guard.level == "doubtful"
+    )
+
+
+def _sweep_title(state: WorkbenchState) -> str:
+    names = [expert.row.name for expert in state.active]
+    who = ", ".join(names) if len(names) <= 2 else _tr("{0} experts").format(len(names))
+    tried = state.tried
+    how = METHODS[tried[0]].title if len(tried) == 1 else _tr("{0} methods").format(len(tried))
+    return f"{who} · {how}"
+
+
+def _reference(row: ModelRow) -> ModelRef:
+    return ModelRef(path=row.path, content=row.content, name=row.name)
+
+
+def _plain(name: str) -> str:
+    """A name that every file system takes."""
+    text = re.sub(r"[^\w.+ -]+", "-", name).strip(" .-")
+    return text[:_NAME_LIMIT] or "result"
+
+
+def free_place(recipe: JobRecipe) -> JobRecipe:
+    """The same recipe with an output that does not exist yet: ``name 2``."""
+    wanted, place, number = Path(recipe.output), Path(recipe.output), 2
+    while place.exists():
+        place, number = wanted.with_name(f"{wanted.name} {number}"), number + 1
+    return recipe.model_copy(update={"output": str(place)})
+
+
+# --- the way back ---------------------------------------------------------------------------
+
+
+def choices_from(settings: Sequence[Setting]) -> tuple[dict[str, Chosen], bool]:
+    """What forms would make these settings, by method in order.
+
+    Returns:
+        The choices, and whether they make exactly these settings. Values that were not
+        varied against each other become a grid, which tries more.
+    """
+    by_method: dict[str, list[Mapping[str, Any]]] = {}
+    for setting in settings:
+        by_method.setdefault(setting.method, []).append(setting.options)
+    chosen = {one: _choice(infos_of(METHODS[one].options), sets) for one, sets in by_method.items()}
+    made = {
+        (one, _key(options))
+        for one, choice in chosen.items()
+        for options in combinations(METHODS[one].options, choice)
+    }
+    asked = {(setting.method, _key(setting.options)) for setting in settings}
+    return chosen, made == asked
+
+
+def _choice(infos: Iterable[OptionInfo], sets: Sequence[Mapping[str, Any]]) -> Chosen:
+    values, sweeps = {}, {}
+    for info in infos:
+        found = list(dict.fromkeys(one.get(info.name, info.default) for one in sets))
+        if len(found) > 1:
+            sweeps[info.name] = list_text(info, found)
+        elif any(info.name in one for one in sets):
+            values[info.name] = found[0]
+    return Chosen(values, sweeps)
+
+
+def _key(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(options.items()))
+
+
+def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchState, bool]:
+    """The state that a recipe describes, but for its inputs, and whether it is exact."""
+    if isinstance(recipe, MergeRecipe):
+        method = recipe.setting.method
+        result: dict[str, Any] = {"shard_gb": recipe.shard_bytes / _GIGABYTE}
+        if recipe.out_dtype:
+            result["dtype"] = recipe.out_dtype
+        chosen, exact = {method: Chosen(dict(recipe.setting.options))}, True
+        operation, compared, keep, evaluation = (
+            "merge",
+            state.compared,
+            state.keep,
+            state.evaluation,
+        )
+    else:
+        chosen, exact = choices_from(recipe.settings)
+        operation, result = "compress", {"scope": recipe.scope}
+        method, *others = chosen
+        compared = tuple(others)
+        sweep = recipe if isinstance(recipe, SweepRecipe) else None
+        keep = sweep.keep if sweep else "all"
+        evaluation = sweep.evaluation if sweep else ""
+        if sweep:
+            result["max_loss"] = sweep.max_loss
+    result |= {"seed": recipe.seed, "memory_mb": recipe.memory_bytes // _MEGABYTE}
+    return (
+        replace(
+            state,
+            operation=operation,
+            methods={**state.methods, operation: method},
+            chosen={**state.chosen, **chosen},
+            compared=compared,
+            results={**state.results, operation: Chosen(result)},
+            keep=keep,
+            evaluation=evaluation,
+            many_allowed=False,
+            memory_allowed=False,
+        ),
+        exact,
+    )

@@ -1,0 +1,338 @@
+"""What the Workbench holds, as frozen records. No widgets here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+from deltaworks.library.rows import Match, ModelRow, State
+from deltaworks.methods import COMPRESSION, MERGING
+from deltaworks.methods.method import MergingMethod, Method
+from deltaworks.options import OptionInfo, Options, describe, option
+from deltaworks.recipes.schema import Keep, Scope
+from deltaworks_gui.lanes.jobs import Lane
+from deltaworks_gui.widgets.option_values import list_text
+
+TRIAL_CAP = 64
+
+_SEED_MOST = 2**31 - 1
+_DTYPES = {"same": "As the base", "BF16": "BF16", "F16": "F16", "F32": "F32"}
+_UNUSABLE = frozenset({State.MISSING, State.OFFLINE, State.UNREADABLE, State.UNSAFE})
+
+
+class CompressResult(Options):
+    """What a compression may be told beside its method."""
+
+    scope: Scope = option(
+        "linear2d",
+        title="Tensors",
+        help="What a lossy method treats: matrices inside blocks, or every tensor of numbers. "
+        "The rest is kept exactly.",
+        labels={"linear2d": "Matrices in blocks", "all": "All tensors"},
+    )
+    max_loss: float = option(
+        0.02,
+        ge=0.0,
+        le=1.0,
+        unit="fraction",
+        title="Quality to spare",
+        help="What the recommended point may lose of the expert's quality.",
+        step=0.01,
+    )
+    seed: int = option(
+        0, ge=0, le=_SEED_MOST, title="Seed", help="The same seed gives the same files."
+    )
+    memory_mb: int = option(
+        256,
+        ge=16,
+        unit="MB",
+        title="Read ahead",
+        help="Memory for tensors that are read ahead or wait to be written.",
+        step=64,
+    )
+    folder: str = option(
+        "", title="Folder", help="Where new files go. Empty: the store.", is_path=True
+    )
+
+
+class MergeResult(Options):
+    """What a merge may be told beside its method."""
+
+    name: str = option(
+        "", title="Name", help="Folder of the new model. Empty: made from its experts."
+    )
+    dtype: Literal["same", "BF16", "F16", "F32"] = option(
+        "same", title="Number type", help="Type of the result's numbers.", labels=_DTYPES
+    )
+    shard_gb: float = option(
+        5.0,
+        gt=0.0,
+        le=1000.0,
+        unit="GB",
+        title="Shard size",
+        help="Larger models are split into files of this size.",
+        step=1.0,
+    )
+    seed: int = option(
+        0, ge=0, le=_SEED_MOST, title="Seed", help="The same seed gives the same files."
+    )
+    memory_mb: int = option(
+        256,
+        ge=16,
+        unit="MB",
+        title="Read ahead",
+        help="Memory for tensors that are read ahead or wait to be written.",
+        step=64,
+    )
+    folder: str = option(
+        "", title="Folder", help="Where the new model goes. Empty: the store.", is_path=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One segment of the switch.
+
+    Args:
+        id: of the recipe it makes.
+        title: translated in context ``Workbench``.
+        methods: what it offers, by id.
+        default_method: the one chosen first.
+        compared: methods that a sweep also tries until the user says otherwise.
+        can_sweep: whether options may stand as lists and results are measured.
+        result: what else the job may be told.
+    """
+
+    id: str
+    title: str
+    methods: Mapping[str, Method]
+    default_method: str
+    result: type[Options]
+    compared: tuple[str, ...] = ()
+    can_sweep: bool = False
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    one.id: one
+    for one in (
+        Operation(
+            "compress",
+            str(QT_TRANSLATE_NOOP("Workbench", "Compress")),
+            COMPRESSION,
+            "low-rank",
+            CompressResult,
+            ("sign", "delta-dct", "lossless"),
+            can_sweep=True,
+        ),
+        Operation(
+            "merge", str(QT_TRANSLATE_NOOP("Workbench", "Merge")), MERGING, "ties", MergeResult
+        ),
+    )
+}
+"""Every operation that exists, in the order of the switch."""
+
+
+@cache
+def infos_of(options: type[Options]) -> tuple[OptionInfo, ...]:
+    """The options of a class; their schema is built once."""
+    return describe(options)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen in one form.
+
+    Args:
+        values: by option; what is not named has its default.
+        sweeps: lists as written, by option.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    sweeps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is known about an expert and its base.
+
+    Args:
+        match: evidence; None before there is any.
+        is_final: weights were compared, or cannot be.
+        error: why it could not be told.
+        anyway: the user wants it although it is doubtful.
+    """
+
+    match: Match | None = None
+    is_final: bool = False
+    error: str = ""
+    anyway: bool = False
+
+    @property
+    def level(self) -> str:
+        """``checking``, ``match``, ``likely``, ``doubtful``, ``mismatch`` or ``unreadable``."""
+        if self.error:
+            return "unreadable"
+        if self.match is None:
+            return "checking"
+        # Shapes alone refute; they never confirm.
+        return self.match.level if self.is_final or self.match.level == "mismatch" else "checking"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertInput:
+    """One expert in the list.
+
+    Args:
+        row: the model.
+        is_on: whether it takes part.
+        options: its own options of a merge, by name.
+        guard: None while there is no base to compare with.
+    """
+
+    row: ModelRow
+    is_on: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    guard: Guard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the job would cost, in bytes; ``error`` says why nothing is known.
+
+    Args:
+        read: from inputs.  write: at most.  work: what progress counts.
+        low: expected size of the smallest result; ``high`` of the largest.
+        original: of one expert, to compare with; 0 when unknown.
+        peak: memory at once.
+        disk_free: where the result goes; ``disk_total`` of that volume.
+        memory_free: of the lane; ``memory_total`` likewise.
+        notes: what the plan says.
+    """
+
+    read: int = 0
+    write: int = 0
+    work: int = 0
+    low: int = 0
+    high: int = 0
+    original: int = 0
+    peak: int = 0
+    disk_free: int = 0
+    disk_total: int = 0
+    memory_free: int = 0
+    memory_total: int = 0
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """For ``show_page("Workbench", …)``: models to fill in.
+
+    Args:
+        base: None lets the Workbench propose the one that the experts descend from.
+        adds: put them beside what is there already.
+    """
+
+    base: ModelRow | None = None
+    experts: tuple[ModelRow, ...] = ()
+    operation: str = "compress"
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkbenchState:
+    """Everything the page shows.
+
+    Args:
+        chosen: what was chosen of each method, by its id.
+        compared: other methods that the sweep tries.
+        results: what was chosen of each operation's result, by its id.
+        evaluation: folder or file to measure on; empty for weights only.
+        evaluations: what is offered, id and text.
+        presets: the user's own, by method and name.
+        many_allowed: more trials than the cap are wanted.
+        memory_allowed: it is wanted although it will not fit.
+        cost: None before the first plan; ``is_planning`` while a newer one is made.
+        seconds: expected shortest and longest time; None before the first job.
+        why_not: why it cannot run, one sentence.
+    """
+
+    operation: str = "compress"
+    base: ModelRow | None = None
+    experts: tuple[ExpertInput, ...] = ()
+    methods: Mapping[str, str] = field(
+        default_factory=lambda: {one.id: one.default_method for one in OPERATIONS.values()}
+    )
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
+    compared: tuple[str, ...] = OPERATIONS["compress"].compared
+    results: Mapping[str, Chosen] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Chosen]] = field(default_factory=dict)
+    evaluation: str = ""
+    evaluations: tuple[tuple[str, str], ...] = ()
+    keep: Keep = "front"
+    lane: str = "cpu"
+    lanes: tuple[Lane, ...] = ()
+    cap: int = TRIAL_CAP
+    many_allowed: bool = False
+    memory_allowed: bool = False
+    cost: Cost | None = None
+    is_planning: bool = False
+    seconds: tuple[float, float] | None = None
+    why_not: str = ""
+
+    @property
+    def kind(self) -> Operation:
+        """The operation's record."""
+        return OPERATIONS[self.operation]
+
+    @property
+    def method(self) -> Method:
+        """The chosen method's record."""
+        return self.kind.methods[self.methods[self.operation]]
+
+    @property
+    def expert_infos(self) -> tuple[OptionInfo, ...]:
+        """Options that every expert has for itself; none but in merges."""
+        method = self.method
+        return infos_of(method.expert_options) if isinstance(method, MergingMethod) else ()
+
+    @property
+    def active(self) -> tuple[ExpertInput, ...]:
+        """The experts that take part."""
+        return tuple(expert for expert in self.experts if expert.is_on)
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """Methods that run: the chosen one, then those it is compared with."""
+        if not self.kind.can_sweep:
+            return (self.method.id,)
+        others = (one for one in self.kind.methods if one in self.compared)
+        return (self.method.id, *(one for one in others if one != self.method.id))
+
+    def of(self, method_id: str) -> Chosen:
+        """What was chosen of a method; its declared sweep where nothing was."""
+        known = self.chosen.get(method_id)
+        return known if known is not None else default_choice(method_id)
+
+    @property
+    def result(self) -> Chosen:
+        """What was chosen of the operation's result."""
+        return self.results.get(self.operation, Chosen())
+
+
+def default_choice(method_id: str) -> Chosen:
+    """A method at its defaults, with the lists that its options declare for sweeps."""
+    method = COMPRESSION.get(method_id)
+    if method is None:
+        return Chosen()
+    infos = infos_of(method.options)
+    return Chosen(sweeps={one.name: list_text(one, one.sweep) for one in infos if one.sweep})
+
+
+def is_usable(row: ModelRow) -> bool:
+    """Whether a model can be an input."""
+    return row.state not in _UNUSABLE

@@ -97,6 +97,7 @@ class LogBook(QObject):
         self._handler = QueueHandler(records)
         self._listener = QueueListener(records, file, self._relay)
         self._file = file
+        self._is_closed = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_BATCH_MS)
@@ -108,7 +109,10 @@ class LogBook(QObject):
         self._listener.start()
 
     def close(self) -> None:
-        """Write what waits and end the thread."""
+        """Write what waits and end the thread. A second time does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         logging.getLogger().removeHandler(self._handler)
         self._listener.stop()
         self._file.close()

@@ -49,9 +49,9 @@ class DockTitle(QWidget):
         current_theme().changed.connect(self._fit)
         self._fit()
 
-    def add_tool(self, widget: QWidget) -> None:
-        """Put a tool before the close button."""
-        self._tools.addWidget(widget)
+    def add_tool(self, widget: QWidget, place: int = -1) -> None:
+        """Put a tool before the close button, or at a place among the tools."""
+        self._tools.insertWidget(place, widget)
 
     def show_name(self, shown: bool) -> None:
         """Hide the name where a tab already says it."""

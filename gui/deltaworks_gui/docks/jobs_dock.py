@@ -73,6 +73,8 @@ class JobsDock(QDockWidget):
         self._clear = make_button(self.tr("Clear finished"), "quiet", name="btn_jobs_clear")
         self._hold.clicked.connect(self.toggle_hold)
         self._clear.clicked.connect(self.clear_finished)
+        self.title.add_tool(self._clear)
+        self.title.add_tool(self._hold)
         self._connect(context)
         self._on_rows()
         self._on_hold(context.queue.is_held)
@@ -84,12 +86,10 @@ class JobsDock(QDockWidget):
 
     def set_actions(self, actions: list[QAction]) -> None:
         """Offer these in the context menu and, where they have an icon, as tools."""
-        for action in actions:
-            self._menu.addAction(action)
-            if not action.icon().isNull():
-                self.title.add_tool(_tool(action))
-        self.title.add_tool(self._clear)
-        self.title.add_tool(self._hold)
+        self._menu.addActions(actions)
+        with_icon = [action for action in actions if not action.icon().isNull()]
+        for place, action in enumerate(with_icon):
+            self.title.add_tool(_tool(action), place)
 
     def selected(self) -> list[Job]:
         """The selected jobs; the running ones when none is."""

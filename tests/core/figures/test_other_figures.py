@@ -63,7 +63,7 @@ def test_exact_files_have_no_layers_to_show() -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_bars_add_up_to_the_file(theme: Any) -> None:
-    files = [
+    bars = [
         ("sign", {"codes": 200_000, "exact": 60_000, "header": 20_000}),
         ("dare", {"codes": 9}),
     ]

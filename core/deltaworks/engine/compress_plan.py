@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,21 +92,25 @@ class CompressJob:
 
     def plan(self) -> Plan:
         """Give the plan."""
-        outputs = tuple(output for job in self.experts for output in self._outputs(job))
         n_experts = len(self.experts)
         titles = list(dict.fromkeys(choice.method.title for choice in self.choices))
         return Plan(
             title=f"Compress {n_experts} expert{'s' * (n_experts > 1)} with {', '.join(titles)}",
             items=tuple(task.item for job in self.experts for task in job.tasks),
-            outputs=outputs,
+            outputs=self.outputs,
             original_bytes=sum(weight_bytes(job.checkpoint) for job in self.experts),
             notes=(*self.warnings, *self.notes),
         )
 
+    @cached_property
+    def outputs(self) -> tuple[OutputPlan, ...]:
+        """Every file to be written, expert by expert."""
+        return tuple(output for job in self.experts for output in self._outputs(job))
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know and may not expect."""
-        n_bytes = sum(output.bytes_high for job in self.experts for output in self._outputs(job))
+        n_bytes = sum(output.bytes_high for output in self.outputs)
         room = checks.space_note(Path(self.recipe.output), n_bytes)
         return (*(text for job in self.experts for text in _texts(job, is_usual=False)), *room)
 
@@ -152,7 +157,8 @@ def open_compress(recipe: CompressRecipe, open_files: ExitStack) -> CompressJob:
     for expert_job in jobs:
         for target in expert_job.targets:
             faults += checks.check_target(target, opened)
-    faults += checks.check_space(Path(recipe.output), job.plan().write_bytes)
+    n_bytes = sum(output.bytes_high for output in job.outputs)
+    faults += checks.check_space(Path(recipe.output), n_bytes)
     checks.raise_together(faults)
     return job
 

@@ -21,9 +21,9 @@ import json, sys, time
 from deltaworks.recipes import parse_recipe
 from deltaworks.engine import plan
 recipes = [parse_recipe(data) for data in json.loads(sys.argv[1])]
-start = time.perf_counter()
+start = time.process_time()
 plans = [plan(recipe) for recipe in recipes]
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(json.dumps([[p.read_bytes for p in plans], seconds, "torch" in sys.modules]))
 """
 
@@ -184,11 +184,11 @@ def test_a_large_plan_takes_well_under_a_second(compressing: MakeCompress, tmp_p
     folders = [_wide_model(tmp_path / name) for name in ("base", "expert")]
     recipe = compressing(["sign", "magnitude"], base=folders[0], experts=[folders[1]])
 
-    start = time.perf_counter()
+    start = time.process_time()
     planned = plan(recipe)
 
     assert len(planned.items) == 3000
-    assert time.perf_counter() - start < 1.5
+    assert time.process_time() - start < 1.0
 
 
 def _wide_model(folder: Path) -> Path:

@@ -26,6 +26,7 @@ class Change:
     """What the adapter does to one tensor of the base.
 
     Args:
+        module: name of the layer, which patterns of the config are matched with.
         a: name of A in the adapter's file; ``b`` likewise.
         bias: name of the bias that comes with B.
         whole: name of a tensor that takes the base's place.

@@ -89,7 +89,9 @@ def _model(row: ModelRow) -> dict[str, Any]:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A model, an adapter or a delta file.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model, an adapter or a delta file.")
+    ],
     base: Base = None,
     as_json: Json = False,
 ) -> None:

@@ -25,7 +25,7 @@ from deltaworks.cli.session import job
 
 
 def compress(
-    base: Annotated[Path, typer.Argument(help="The base model.")],
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The base model.")],
     experts: Annotated[list[Path], typer.Argument(help="Fine-tunes of it.", metavar="EXPERT...")],
     method: Annotated[str, typer.Option("-m", "--method", help="Id of a compression method.")],
     out: Out = Path(),
@@ -65,7 +65,7 @@ def compress(
 
 
 def rebuild(
-    delta: Annotated[Path, typer.Argument(help="A delta file.")],
+    delta: Annotated[Path, typer.Argument(metavar="DELTA", help="A delta file.")],
     out: Out,
     base: Base = None,
     memory: Memory = MEMORY,
@@ -92,8 +92,10 @@ def rebuild(
 
 
 def merge(
-    config: Annotated[Path, typer.Argument(help="A mergekit file or a recipe of ours.")],
-    out: Annotated[Path, typer.Argument(help="Folder of the merged model.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A mergekit file or a recipe of ours.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the merged model.")],
     out_dtype: Annotated[
         str, typer.Option(help="Type of the result: F32, F16, BF16; the base's when not given.")
     ] = "",

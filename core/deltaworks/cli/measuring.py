@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model, or a delta file with --base.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model, or a delta file with --base.")
+    ],
     expert: Annotated[
         Path | None, typer.Option("--reference", help="The fine-tune that it stands for.")
     ] = None,

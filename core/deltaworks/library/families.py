@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.errors import AppError, CancelledError
+from deltaworks.library.delta_bases import link_deltas
 from deltaworks.library.index import Index
 from deltaworks.library.lineage import GUESS, Found, Member, find_relations
 from deltaworks.library.records import link_declared, relate
@@ -72,6 +73,7 @@ def find_families(index: Index, control: JobControl) -> set[int]:
             groups.setdefault(candidate.signature, []).append(candidate)
     with index.write() as connection:
         changed = link_declared(connection)
+    changed |= link_deltas(index, control)
     done = total
     for key, group in groups.items():
         part = control.part(done, 2 * total)

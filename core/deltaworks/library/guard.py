@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from deltaworks.checkpoints import open_checkpoint, roles_of, tensor_hash
+from deltaworks.checkpoints import open_checkpoint, roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.formatting import percent, significant
+from deltaworks.library.delta_bases import wrong_tensors
 from deltaworks.library.lineage import Likeness, likeness
 from deltaworks.library.rows import Match
 from deltaworks.library.samples import THOROUGH, SampleSize, block_matrices, chosen, read_sample
@@ -24,9 +25,6 @@ FAR = 0.6
 
 _FEW, _MOST = 0.5, 0.75
 """Shares of fitting tensors below which two models do not, or may not, belong together."""
-
-_HASHED = 24
-"""Tensors of a base that are compared with the hashes in a delta."""
 
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _QUICK_LIMIT, _NO_LIMIT = 4_000_000, 1 << 40
@@ -103,16 +101,18 @@ def better_base(
         control: to stop it.
         than: the chosen base.
     """
+    # Its own progress would start again with every base.
+    quiet = JobControl(cancelled=control.cancelled, running=control.running)
     best: tuple[float, tuple[str, str]] | None = None
     for path, name in candidates:
         control.check()
         if Path(path) in {than, expert}:
             continue
         try:
-            match = match_sampled(Path(path), expert, control)
-        except AppError as error:
-            if isinstance(error, CancelledError):
-                raise
+            match = match_sampled(Path(path), expert, quiet)
+        except CancelledError:
+            raise
+        except AppError:
             continue  # a base that cannot be read fits no better
         fits = match.level in {"match", "likely"} and match.distance is not None
         if fits and match.distance is not None and (best is None or match.distance < best[0]):
@@ -151,19 +151,14 @@ def _open_expert(expert: Path, base: Path) -> Checkpoint:
 
 def _match_delta(base: Checkpoint, delta: DeltaCheckpoint, control: JobControl) -> Match:
     """Compare a base with the hashes that a delta recorded of it: a fact, not an estimate."""
-    shapes = _compare_shapes(base, delta)
-    recorded = delta.manifest.base.tensors
-    smallest = sorted(
-        (name for name in recorded if name in base), key=lambda name: base.info(name).nbytes
-    )[:_HASHED]
-    wrong = []
-    for number, name in enumerate(smallest):
-        control.step(Progress(number, len(smallest), "comparing hashes"))
-        if tensor_hash(base.read_words(name)) != recorded[name]:
-            wrong.append(f"{name}: not as in {delta.manifest.base.id}, which the delta needs")
-    match = _verdict(shapes, None)
+    match = _verdict(_compare_shapes(base, delta), None)
     if match.level == "mismatch":
         return match
+    needs = delta.manifest.base.id
+    wrong = [
+        f"{name}: not as in {needs}, which the delta needs"
+        for name in wrong_tensors(base, delta, control)
+    ]
     if wrong:
         return replace(match, level="mismatch", text=wrong[0], offenders=tuple(wrong[:3]))
     return replace(match, level="match", text="the base that this delta was made from")

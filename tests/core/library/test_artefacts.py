@@ -161,3 +161,22 @@ def test_the_guard_knows_a_delta_by_the_hashes_in_it(
     assert (right.level, right.text) == ("match", "the base that this delta was made from")
     assert wrong.level == "mismatch"
     assert "which the delta needs" in wrong.offenders[0]
+
+
+def test_a_delta_finds_its_base_under_another_name(
+    tmp_path: Path, tiny_base: Path, tiny_expert: Path, library: Library
+) -> None:
+    folder = tmp_path / "d"
+    compress(tiny_base, tiny_expert, folder)
+    shutil.copytree(tiny_expert, folder / "another")
+    shutil.copytree(tiny_base, folder / "renamed")
+    library.add_root(folder)
+    library.scan(JobControl())
+    (before,) = [row for row in library.rows() if row.role == "Delta"]
+
+    library.relate(JobControl())
+
+    after = library.row(before.id)
+    assert after is not None
+    assert before.family_id is None
+    assert after.family == "renamed"

@@ -78,6 +78,7 @@ def _watch_faults(home: Home) -> TextIO:
 
 
 def _run(options: argparse.Namespace, home: Home) -> int:
+    from deltaworks_gui.signals import SignalWatch
     from deltaworks_gui.single_instance import InstanceServer, hand_over, server_name
 
     name = server_name(home.root)
@@ -101,9 +102,12 @@ def _run(options: argparse.Namespace, home: Home) -> int:
     door = Door(window)
     server.received.connect(door.take)
     window.gone.connect(app.quit)
+    signals = SignalWatch(app)
+    signals.asked_to_end.connect(window.quit_now)
     window.show()
     door.first(message)
     code = app.exec()
+    signals.stop()
     server.close()
     context.library.close()
     log.info("ended with code %s", code)

@@ -487,6 +487,13 @@ class MainWindow(QMainWindow):
             self.close()
 
     @Slot()
+    def quit_now(self) -> None:
+        """End without asking, as the end of a session wants; jobs that run are interrupted."""
+        self._is_quitting = True
+        self._give_up.stop()
+        self.close()
+
+    @Slot()
     def _on_idle(self) -> None:
         if self._is_quitting:
             self._finish()

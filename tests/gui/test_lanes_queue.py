@@ -15,8 +15,9 @@ from pytestqt.qtbot import QtBot
 
 from deltaworks.errors import SpaceError
 from deltaworks.progress import Measured, Warned
+from deltaworks_gui.lanes.board import IllegalMoveError
 from deltaworks_gui.lanes.jobs import ENDED, MOVES, Job, JobState
-from deltaworks_gui.lanes.queue import IllegalMoveError, JobQueue
+from deltaworks_gui.lanes.queue import JobQueue
 
 S = JobState
 
@@ -249,10 +250,9 @@ def test_every_move_that_is_not_in_the_table_raises(queue: JobQueue) -> None:
 
     for start in JobState:
         for end in set(JobState) - MOVES[start]:
-            queue._jobs[job.id] = replace(job, state=start)
             with pytest.raises(IllegalMoveError):
-                queue._move(queue._jobs[job.id], end)
-    queue._jobs[job.id] = job
+                queue._move(replace(job, state=start), end)
+    assert state_of(queue, job) is S.QUEUED
 
 
 def test_the_queue_is_on_disk_after_every_move_and_nothing_starts_by_itself(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from deltaworks_gui.settings import Settings
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_XL, set_look
@@ -17,6 +18,8 @@ class Dialog(QDialog):
         title: of the window, and its heading.
         settings: where the size is kept.
     """
+
+    starts_at_default = True
 
     def __init__(
         self, name: str, title: str, parent: QWidget | None, settings: Settings | None = None
@@ -50,6 +53,13 @@ class Dialog(QDialog):
         self.setWindowTitle(title)
         self.setAccessibleName(title)
         self._heading.setText(title)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The keyboard starts at the default button, so that Enter does what it shows."""
+        super().showEvent(event)
+        for button in self.findChildren(QPushButton):
+            if button.isDefault() and self.starts_at_default:
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     @property
     def _key(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialogButtonBox, QPlainTextEdit, QWidget
 
@@ -48,7 +48,7 @@ class ErrorDialog(Dialog):
         self._unfold.setVisible(bool(details))
         self._unfold.toggled.connect(self._details.setVisible)
         self._details.hide()
-        self.body.addWidget(self._unfold)
+        self.body.addWidget(self._unfold, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addWidget(self._details, 1)
         self.body.addStretch(1)
         copy = make_button(self.tr("Copy details"), name="btn_copy_details")

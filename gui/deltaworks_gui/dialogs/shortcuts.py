@@ -25,6 +25,8 @@ class ShortcutsDialog(Dialog):
         rows: menu or place, action, key.
     """
 
+    starts_at_default = False
+
     def __init__(self, rows: Iterable[Row], parent: QWidget | None = None) -> None:
         super().__init__("DlgShortcuts", "", parent)
         title = self.tr("Keyboard shortcuts")
@@ -48,6 +50,7 @@ class ShortcutsDialog(Dialog):
         for column, width in enumerate((110, 250, 130)):
             table.setColumnWidth(column, width)
         self.body.addWidget(search)
+        search.setFocus()
         self.body.addWidget(table, 1)
         close = make_button(self.tr("Close"), "primary", name="btn_close")
         close.setDefault(True)

@@ -32,8 +32,8 @@ from deltaworks_gui.widgets.tables import prepare_table
 _S = JobState
 _AT_WORK = (_S.PREPARING, _S.RUNNING, _S.PAUSED, _S.CANCELLING)
 _WIDTHS = {
-    "name": 230, "state": 140, "progress": 330, "elapsed": 90, "remaining": 110,
-    "lane": 70, "mem": 100, "out": 160, "queued": 90,
+    "name": 200, "state": 130, "progress": 300, "elapsed": 86, "remaining": 104,
+    "lane": 62, "mem": 104, "out": 110, "queued": 90,
 }  # fmt: skip
 ASK_ABOVE_S = 60.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +13,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from deltaworks.progress import Measured
+from deltaworks_gui.lanes.board import AT_WORK, JobBoard, is_over
 from deltaworks_gui.lanes.endings import changes_at_end, way_out
-from deltaworks_gui.lanes.jobs import ENDED, FULL, MOVES, Job, JobState, Lane
+from deltaworks_gui.lanes.jobs import ENDED, FULL, Job, JobState, Lane
 from deltaworks_gui.lanes.lane import LaneSpec, LaneThread
 from deltaworks_gui.lanes.news import Advanced, Ended, LaneNews, Rested, RunOrder, Told
 from deltaworks_gui.lanes.queue_file import QueueState, QueueWriter, read_queue
@@ -24,17 +24,11 @@ from deltaworks_gui.lanes.remaining import PastJobs, RemainingTime, RunningClock
 log = logging.getLogger(__name__)
 
 TICK_MS = 100
-KEPT = 200
 STUCK_AFTER_S = 10.0
 SAME_CAUSE = 3
 _WAIT_S = 3.0
 
-_AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING})
 _SUCCESS = frozenset({JobState.SUCCEEDED, JobState.WARNED})
-
-
-class IllegalMoveError(Exception):
-    """A job was to move where no job may; a bug of ours."""
 
 
 class JobQueue(QObject):
@@ -81,15 +75,13 @@ class JobQueue(QObject):
     ) -> None:
         super().__init__(parent)
         self._clock = clock
-        self._jobs: dict[str, Job] = {}
-        self._order: list[str] = []
+        self._board = JobBoard()
         self._clocks: dict[str, RunningClock] = {}
         self._news: dict[str, Advanced] = {}
         self._cancelled_at: dict[str, float] = {}
         self._pausing: set[str] = set()
         self._causes: list[str] = []
         self._ended_since_empty = 0
-        self._number = itertools.count(1)
         self._is_held = False
         self._closing = False
         self._past = PastJobs()
@@ -121,19 +113,11 @@ class JobQueue(QObject):
 
     def jobs(self) -> list[Job]:
         """Running first, then queue order, then finished ones, newest first."""
-        at_work = [job for job in self._jobs.values() if job.state in _AT_WORK]
-        queued = [self._jobs[job_id] for job_id in self._order]
-        rest = [
-            job
-            for job in self._jobs.values()
-            if job.state in ENDED or job.state is JobState.INTERRUPTED
-        ]
-        rest.sort(key=lambda job: (job.ended_at or 0.0, job.id), reverse=True)
-        return at_work + queued + rest
+        return self._board.listed()
 
     def job(self, job_id: str) -> Job | None:
         """One job by id."""
-        return self._jobs.get(job_id)
+        return self._board.get(job_id)
 
     def lanes(self) -> list[Lane]:
         """Every lane as it is now."""
@@ -147,7 +131,7 @@ class JobQueue(QObject):
     @property
     def busy(self) -> list[Job]:
         """Jobs that a lane works on."""
-        return [job for job in self._jobs.values() if job.state in _AT_WORK]
+        return self._board.busy
 
     # --- what the user can do -----------------------------------------------------------------
 
@@ -159,28 +143,21 @@ class JobQueue(QObject):
         """
         if lane not in self._lanes:
             raise KeyError(f"no lane {lane!r}; there are {', '.join(self._lanes)}")
-        job = Job(self._new_id(), name, copy.deepcopy(recipe), lane, queued_at=time.time())
-        self._jobs[job.id] = job
-        self._order.append(job.id)
+        job = self._board.add(name, recipe, lane)
         self.job_added.emit(job)
         self._save()
         self._dispatch()
-        return self._jobs[job.id]
-
-    def _new_id(self) -> str:
-        moment = time.strftime("%Y%m%d-%H%M%S")
-        ids = (f"{moment}-{number:03d}" for number in self._number)
-        return next(job_id for job_id in ids if job_id not in self._jobs)
+        return self._board[job.id]
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; a second time after 10 s offers to stop the engine."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         if job.state is JobState.QUEUED:
             self._finish(job, JobState.CANCELLED)
         elif job.state is JobState.CANCELLING:
             if self._clock() - self._cancelled_at.get(job_id, 0.0) >= STUCK_AFTER_S:
                 self.stuck.emit(job)
-        elif job.state in _AT_WORK:
+        elif job.state in AT_WORK:
             self._halt_clock(job_id)
             self._cancelled_at[job_id] = self._clock()
             self._pausing.discard(job_id)
@@ -194,7 +171,7 @@ class JobQueue(QObject):
 
     def pause(self, job_id: str) -> None:
         """Stop at the next tensor; the job says ``Pausing…`` until then."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         if job.state is JobState.RUNNING and job_id not in self._pausing:
             self._pausing.add(job_id)
             self._change(job, stage=self.tr("Pausing…"))
@@ -202,7 +179,7 @@ class JobQueue(QObject):
 
     def resume(self, job_id: str) -> None:
         """Go on where it stopped."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         if job.state is JobState.PAUSED:
             self._clocks[job_id].go(self._clock())
             self._move(job, JobState.RUNNING)
@@ -213,10 +190,9 @@ class JobQueue(QObject):
 
     def retry(self, job_id: str) -> Job:
         """Run a job again with its frozen recipe: a new job, but for interrupted ones."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         if job.state is not JobState.INTERRUPTED:
             return self.submit(job.name, job.recipe, job.lane)
-        self._order.append(job_id)
         again = self._move(
             job, JobState.QUEUED, progress=0, stage="", error="", details="", warnings=(),
             started_at=None, ended_at=None, running_seconds=0.0, remaining_seconds=None,
@@ -226,12 +202,7 @@ class JobQueue(QObject):
 
     def move(self, job_id: str, by: int) -> None:
         """Move a queued job up (negative) or down among those that wait."""
-        if job_id not in self._order or not by:
-            return
-        place = self._order.index(job_id)
-        target = min(max(place + by, 0), len(self._order) - 1)
-        if target != place:
-            self._order.insert(target, self._order.pop(place))
+        if self._board.shift(job_id, by):
             self.order_changed.emit()
             self._save()
 
@@ -247,22 +218,20 @@ class JobQueue(QObject):
 
     def stop_engine(self, job_id: str) -> None:
         """End the engine under a job that does not stop."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         if job.state is JobState.CANCELLING:
             self._threads[job.lane].order("kill", job_id)
 
     def remove(self, job_ids: Iterable[str]) -> None:
         """Take jobs that are over, or interrupted, off the list."""
         for job_id in list(job_ids):
-            job = self._jobs.get(job_id)
-            if job is not None and (job.state in ENDED or job.state is JobState.INTERRUPTED):
-                del self._jobs[job_id]
+            if self._board.remove(job_id):
                 self.job_removed.emit(job_id)
         self._save()
 
     def clear_finished(self) -> list[Job]:
         """Take every finished job off the list; return them for an undo."""
-        gone = [job for job in self._jobs.values() if job.state in ENDED]
+        gone = [job for job in self._board.over if job.state in ENDED]
         self.remove(job.id for job in gone)
         return gone
 
@@ -286,19 +255,14 @@ class JobQueue(QObject):
     # --- moves ------------------------------------------------------------------------------
 
     def _change(self, job: Job, **changes: Any) -> Job:
-        changed = replace(job, **changes)
-        self._jobs[job.id] = changed
+        changed = self._board.change(job, **changes)
         self.job_changed.emit(changed)
         return changed
 
     def _move(self, job: Job, state: JobState, **changes: Any) -> Job:
-        if state not in MOVES[job.state]:
-            raise IllegalMoveError(f"{job.id}: {job.state} cannot become {state}")
-        if job.id in self._order and state is not JobState.QUEUED:
-            self._order.remove(job.id)
-        moved = self._change(job, state=state, **changes)
-        over = state in ENDED or state is JobState.INTERRUPTED
-        self._save([moved] if over else [])
+        moved = self._board.move(job, state, **changes)
+        self.job_changed.emit(moved)
+        self._save([moved] if is_over(moved) else [])
         return moved
 
     def _finish(self, job: Job, state: JobState, **changes: Any) -> None:
@@ -317,7 +281,7 @@ class JobQueue(QObject):
         self._ended_since_empty += 1
         self.job_ended.emit(moved)
         self._watch_causes(moved)
-        self._forget_old()
+        self.remove(job.id for job in self._board.too_old())
 
     def _watch_causes(self, job: Job) -> None:
         if job.state is not JobState.FAILED:
@@ -329,13 +293,6 @@ class JobQueue(QObject):
             self.held_because.emit(
                 self.tr("Three jobs in a row ended the same way: {0}").format(job.error)
             )
-
-    def _forget_old(self) -> None:
-        over = sorted(
-            (job for job in self._jobs.values() if job.state in ENDED),
-            key=lambda job: job.ended_at or 0.0,
-        )
-        self.remove(job.id for job in over[:-KEPT])
 
     def _dispatch(self) -> None:
         if not (self._is_held or self._closing):
@@ -349,30 +306,23 @@ class JobQueue(QObject):
             self._tick.stop()
 
     def _start_next(self, lane_id: str) -> None:
-        for job_id in self._order:
-            job = self._jobs[job_id]
-            if job.lane == lane_id:
-                self._running_on[lane_id] = job_id
-                self._move(job, JobState.PREPARING)
-                self._threads[lane_id].run(RunOrder(job_id, copy.deepcopy(job.recipe)))
-                return
+        job = next((one for one in self._board.waiting if one.lane == lane_id), None)
+        if job is not None:
+            self._running_on[lane_id] = job.id
+            self._move(job, JobState.PREPARING)
+            self._threads[lane_id].run(RunOrder(job.id, copy.deepcopy(job.recipe)))
 
     def _restore(self, state: QueueState) -> None:
         self._past = PastJobs(state.biases)
-        for job in state.jobs:
-            if job.state in _AT_WORK:
-                job = replace(job, state=JobState.INTERRUPTED, remaining_seconds=None)
-            self._jobs[job.id] = job
-            if job.state is JobState.QUEUED:
-                self._order.append(job.id)
+        self._board.restore(state.jobs)
         # Nothing starts by itself after a restart.
-        self._is_held = state.is_held or bool(self._order)
+        self._is_held = state.is_held or bool(self._board.waiting)
 
     def _save(self, ended: Sequence[Job] = ()) -> None:
         if self._writer is not None:
-            waiting = [self._jobs[job_id] for job_id in self._order]
-            others = [job for job in self._jobs.values() if job.id not in self._order]
-            state = QueueState((*others, *waiting), self._is_held, self._past.as_json())
+            # In the order of the list, so that the queue's order comes back with it.
+            jobs = tuple(self._board.listed())
+            state = QueueState(jobs, self._is_held, self._past.as_json())
             self._writer.save(state, ended)
 
     # --- news from the lanes --------------------------------------------------------------------
@@ -389,15 +339,16 @@ class JobQueue(QObject):
 
     @Slot(object)
     def _on_advanced(self, news: Advanced) -> None:
-        if news.job_id in self._jobs:
-            self._began(self._jobs[news.job_id])
+        if (job := self._board.get(news.job_id)) is not None:
+            self._began(job)
             self._news[news.job_id] = news
 
     @Slot(object)
     def _on_told(self, news: Told) -> None:
-        if news.job_id not in self._jobs:
+        found = self._board.get(news.job_id)
+        if found is None:
             return
-        job = self._began(self._jobs[news.job_id])
+        job = self._began(found)
         event = news.event
         if isinstance(event, Measured):
             self.measured.emit(job.id, event.subject, dict(event.values))
@@ -410,7 +361,7 @@ class JobQueue(QObject):
         if news.job_id in self._pausing:
             self._apply(news.job_id)
             self._halt_clock(news.job_id)
-            self._move(self._jobs[news.job_id], JobState.PAUSED, stage="")
+            self._move(self._board[news.job_id], JobState.PAUSED, stage="")
 
     @Slot(object)
     def _on_lane_news(self, news: LaneNews) -> None:
@@ -420,12 +371,12 @@ class JobQueue(QObject):
 
     @Slot(object)
     def _on_ended(self, news: Ended) -> None:
-        job = self._jobs.get(news.job_id)
-        if job is None or job.state not in _AT_WORK:
+        job = self._board.get(news.job_id)
+        if job is None or job.state not in AT_WORK:
             return
         self._apply(job.id)
         self._running_on[job.lane] = None
-        job = self._jobs[job.id]
+        job = self._board[job.id]
         *ways, end = way_out(job, news)
         for state in ways:
             job = self._began(job) if job.state is JobState.PREPARING else self._move(job, state)
@@ -433,7 +384,7 @@ class JobQueue(QObject):
         self._dispatch()
         if not self.busy:
             self.idle.emit()
-            if not self._order:
+            if not self._board.waiting:
                 count, self._ended_since_empty = self._ended_since_empty, 0
                 self.emptied.emit(count)
 
@@ -452,7 +403,7 @@ class JobQueue(QObject):
 
     def _apply(self, job_id: str) -> None:
         """Make the newest progress visible; it never goes back."""
-        job = self._jobs[job_id]
+        job = self._board[job_id]
         clock = self._clocks.get(job_id)
         if clock is None or job.state is not JobState.RUNNING:
             return

@@ -34,25 +34,16 @@ class PageRecord:
         return QCoreApplication.translate("pages", self.name)
 
 
-def _placeholder(name: str, title: str, sentence: str) -> Callable[[AppContext], Page]:
-    def make(context: AppContext) -> Page:
-        from PySide6.QtWidgets import QVBoxLayout
-
-        from deltaworks_gui.widgets.empty_state import EmptyState
-
-        page = Page(context, name, title)
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(EmptyState(f"Empty_{name}", title, sentence))
-        return page
-
-    return make
-
-
 def _library(context: AppContext) -> Page:
     from deltaworks_gui.pages.library import LibraryPage
 
     return LibraryPage(context)
+
+
+def _workbench(context: AppContext) -> Page:
+    from deltaworks_gui.pages.workbench import WorkbenchPage
+
+    return WorkbenchPage(context)
 
 
 def _results(context: AppContext) -> Page:
@@ -78,16 +69,7 @@ _LIBRARY_ACTIONS = frozenset(
 
 PAGES: tuple[PageRecord, ...] = (
     PageRecord("Library", "library", 1, _library, _LIBRARY_ACTIONS),
-    PageRecord(
-        "Workbench",
-        "workbench",
-        3,
-        _placeholder(
-            "Workbench",
-            "Choose a base and at least one expert",
-            "Drop them here or pick from the list.",
-        ),
-    ),
+    PageRecord("Workbench", "workbench", 3, _workbench, frozenset({"act_run"})),
     PageRecord(
         "Results", "results", 4, _results, frozenset({"act_export_plot", "act_export_table"})
     ),

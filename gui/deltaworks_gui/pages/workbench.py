@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QVBoxLayout, QWidget
 
 from deltaworks.errors import AppError
-from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import ModelRow
 from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, SweepRecipe
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.choose_model import ChooseModelDialog
+from deltaworks_gui.models.mime import model_ids
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.workbench_columns import Columns
 from deltaworks_gui.pages.workbench_controller import WorkbenchController
@@ -22,8 +22,9 @@ from deltaworks_gui.pages.workbench_foot import CostColumn, Foot
 from deltaworks_gui.pages.workbench_inputs import InputsColumn
 from deltaworks_gui.pages.workbench_method import MethodColumn
 from deltaworks_gui.pages.workbench_preset_menu import PresetButton, PresetName
-from deltaworks_gui.pages.workbench_state import OPERATIONS, Inputs
+from deltaworks_gui.pages.workbench_state import OPERATIONS
 from deltaworks_gui.pages.workbench_words import tr
+from deltaworks_gui.payloads import WorkbenchDemo, WorkbenchInputs
 from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.segmented import SegmentedControl
 from deltaworks_resources import demo_folder
@@ -149,19 +150,16 @@ class WorkbenchPage(Page):
 
     def _take(self, payload: object) -> None:
         match payload:
-            case Inputs(base, experts, operation, adds):
-                if not adds:
-                    self.controller.set_inputs(base, experts, operation)
-                    return
-                if base is not None:
-                    self.controller.add_base(base)
-                for row in experts:
+            case WorkbenchInputs(adds=False):
+                self.controller.set_inputs(payload.base, payload.experts, payload.operation)
+            case WorkbenchInputs():
+                if payload.base is not None:
+                    self.controller.add_base(payload.base)
+                for row in payload.experts:
                     self.controller.add_expert(row)
-            case DemoSet():
-                self.controller.fill_demo(payload)
-            case CompressRecipe() | SweepRecipe() | MergeRecipe():
-                self.controller.load_recipe(payload)
-            case dict():
+            case WorkbenchDemo(demo):
+                self.controller.fill_demo(demo)
+            case CompressRecipe() | SweepRecipe() | MergeRecipe() | dict():
                 self.controller.load_recipe(payload)
             case Path():
                 self.controller.open_recipe(payload)
@@ -172,6 +170,16 @@ class WorkbenchPage(Page):
             self._foot.run.click()
             return
         super().keyPressEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Rows of the library are welcome anywhere; what is a base goes to its slot."""
+        if model_ids(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the rows."""
+        event.acceptProposedAction()
+        self.controller.take_ids("any", model_ids(event.mimeData()))
 
     @Slot()
     def _on_run_ready(self) -> None:

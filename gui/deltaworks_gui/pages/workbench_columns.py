@@ -11,7 +11,7 @@ from deltaworks_gui.widgets.card import rule
 
 _LEFT = (0.27, 7.0, 10.0)  # share of the width, least and most in control heights
 _RIGHT = (0.266, 9.2, 9.9)
-_MIDDLE_LEAST = 11.0
+_MIDDLE_LEAST = 10.4
 
 
 class Columns(QWidget):
@@ -107,7 +107,7 @@ class Columns(QWidget):
         self._wide.setVisible(wide)
         self._tall.setVisible(not wide)
         self._line.setVisible(not wide)
-        set_look(self._foot, surface="panel")
+        set_look(self._foot, surface="" if wide else "panel")
 
 
 def _scroll(widget: QWidget) -> QScrollArea:

@@ -54,6 +54,7 @@ from deltaworks_gui.pages.workbench_state import (
     Guard,
     WorkbenchState,
 )
+from deltaworks_gui.payloads import ResultsSweep
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +149,22 @@ class WorkbenchController(QObject):
         experts: Sequence[ModelRow],
         operation: str = "compress",
     ) -> None:
-        """Fill both slots; without a base the one that the experts descend from is proposed."""
-        self.change(edit.with_inputs(self._state, base, experts, operation))
+        """Fill both slots.
+
+        Args:
+            base: None proposes the one that the experts descend from, or keeps what is there.
+            experts: in the user's order.
+            operation: empty keeps the one that is chosen.
+        """
+        operation = operation or self._state.operation
         family = next((row.family_id for row in experts if row.family_id is not None), None)
-        if base is None and family is not None:
-            wanted = family
-            library = self._context.library
-            self._context.tasks.start(lambda _: library.row(wanted), succeeded=self._on_proposed)
+        if base is not None or family is None:
+            base = base or self._state.base
+            self.change(edit.with_inputs(self._state, base, experts, operation))
+            return
+        self.change(edit.with_inputs(self._state, None, experts, operation))
+        library, wanted = self._context.library, family
+        self._context.tasks.start(lambda _: library.row(wanted), succeeded=self._on_proposed)
 
     def add_base(self, row: ModelRow) -> None:
         """Use a model as base; it leaves the experts."""
@@ -173,9 +183,10 @@ class WorkbenchController(QObject):
             self._read([path])
 
     def take_ids(self, slot: str, ids: Sequence[int]) -> None:
-        """Library rows were dropped on ``base`` or ``experts``."""
+        """Library rows were dropped on ``base``, ``experts``, or beside them both."""
         library, wanted = self._context.library, list(ids)
-        receiver = self._on_base_rows if slot == "base" else self._on_expert_rows
+        receivers = {"base": self._on_base_rows, "experts": self._on_expert_rows}
+        receiver = receivers.get(slot, self._on_any_rows)
         self._context.tasks.start(
             lambda _: library.some_rows(wanted), succeeded=receiver, failed=self._on_failed
         )
@@ -312,7 +323,7 @@ class WorkbenchController(QObject):
             return None
         navigator = self._context.navigator
         if job.recipe["kind"] == "sweep":
-            navigator.show_page("Results", job.id)
+            navigator.show_page("Results", ResultsSweep(job_id=job.id))
         else:
             text = self.tr("{0}: queued. The result appears in the Library.").format(job.name)
             navigator.banner("info", text, key="workbench")
@@ -492,6 +503,13 @@ class WorkbenchController(QObject):
     @Slot(object)
     def _on_expert_rows(self, rows: Sequence[ModelRow]) -> None:
         self.change(edit.with_experts(self._state, rows))
+
+    @Slot(object)
+    def _on_any_rows(self, rows: Sequence[ModelRow]) -> None:
+        base = next((row for row in rows if row.role == "Base"), None)
+        if base is not None:
+            self.add_base(base)
+        self._on_expert_rows([row for row in rows if row is not base])
 
     @Slot(object)
     def _on_proposed(self, row: ModelRow | None) -> None:

@@ -229,21 +229,6 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """For ``show_page("Workbench", …)``: models to fill in.
-
-    Args:
-        base: None lets the Workbench propose the one that the experts descend from.
-        adds: put them beside what is there already.
-    """
-
-    base: ModelRow | None = None
-    experts: tuple[ModelRow, ...] = ()
-    operation: str = "compress"
-    adds: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WorkbenchState:
     """Everything the page shows.
 

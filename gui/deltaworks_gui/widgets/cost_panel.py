@@ -116,7 +116,9 @@ class _EndChoice(ChoiceField):
     def sizeHint(self) -> QSize:
         """Text, padding and arrow."""
         text = self.fontMetrics().horizontalAdvance(self.currentText())
-        return QSize(text + 2 * current_theme().metrics.control, super().sizeHint().height())
+        return QSize(
+            text + round(1.4 * current_theme().metrics.control), super().sizeHint().height()
+        )
 
     def minimumSizeHint(self) -> QSize:
         """Room for a few letters: a long name may be cut."""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 EXACT = COMPRESSION["lossless"]
 """Stores what a lossy method leaves alone."""
 
-_FLOAT_COPIES = 5
-"""Float32 copies of a tensor that a lossy method holds at most: delta, decoded, factors."""
+_EXACT_COPIES = 7
+"""Copies of a tensor's words that exact storage and its check hold at most."""
 _PART_OVERHEAD = 512
 """Bytes a stored tensor may take beyond its numbers: padding, tables, chunk offsets."""
 _SPREAD = 1.05
@@ -168,6 +168,13 @@ def weight_bytes(checkpoint: Checkpoint) -> int:
     return sum(path.stat().st_size for path in checkpoint.weight_files)
 
 
+def working_bytes(info: TensorInfo, method: CompressionMethod) -> int:
+    """Bytes that encoding or decoding a tensor holds at most, beside inputs and parts."""
+    if method.is_exact:
+        return _EXACT_COPIES * info.nbytes
+    return method.working_bytes * info.n_elements
+
+
 def stored_bytes(task: TensorTask, choice: Choice, *, high: bool) -> int:
     """Bytes that one setting stores of one tensor, expected or at most.
 
@@ -278,15 +285,15 @@ def _item(
     read = info.nbytes + (base.nbytes if base else 0)
     draft = TensorTask(WorkItem("", "", 0, 0, 0), info, base, is_treated)
     write = sum(stored_bytes(draft, choice, high=True) for choice in choices)
-    is_lossy = is_treated and any(not choice.method.is_exact for choice in choices)
-    floats = 4 * info.n_elements * (_FLOAT_COPIES if is_lossy else 2)
+    methods = [choice.method for choice in choices] if is_treated else []
+    work = max(working_bytes(info, method) for method in (EXACT, *methods))
     stage = f"expert {number + 1}/{n_experts}" if n_experts > 1 else "tensors"
     return WorkItem(
         id=f"{number}/{info.name}",
         stage=stage,
         read_bytes=read,
         write_bytes=write,
-        peak_bytes=read + floats + write,
+        peak_bytes=read + work + write,
         tensor=info.name,
     )
 

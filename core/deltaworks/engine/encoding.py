@@ -109,7 +109,9 @@ def encode_tensor(
         None if base is None or task.base is None else words_tensor(base, task.base.dtype),
         words_tensor(tuned, task.info.dtype),
     )
-    energy = squared_norm(pair.delta) if pair.base is not None and task.info.is_floating else 0.0
+    energy = 0.0
+    if pair.base is not None and task.info.is_floating:
+        energy = squared_distance(pair.tuned, pair.base)
     is_finite = isfinite(energy)
     results = tuple(_encoded(pair, task, choices, is_treatable=is_finite, tolerate=tolerate))
     warning = "" if is_finite else "holds NaN or infinity; stored exactly"
@@ -193,17 +195,10 @@ def _plain(words: Words) -> Words:
     return flat.view(f"u{flat.dtype.itemsize}")
 
 
-def squared_norm(values: Tensor) -> float:
-    """Sum squares in float64, piece by piece."""
-    flat = values.reshape(-1)
-    pieces = (flat[span].double() for span in spans(len(flat)))
-    return _sum(float(piece @ piece) for piece in pieces)
-
-
 def squared_distance(one: Tensor, other: Tensor) -> float:
-    """Sum squared differences in float64, piece by piece."""
+    """Subtract in float32, as deltas are; sum squares in float64, piece by piece."""
     a, b = one.reshape(-1), other.reshape(-1)
-    pieces = (a[span].double() - b[span].double() for span in spans(len(a)))
+    pieces = ((a[span].float() - b[span].float()).double() for span in spans(len(a)))
     return _sum(float(piece @ piece) for piece in pieces)
 
 

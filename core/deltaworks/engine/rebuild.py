@@ -11,9 +11,11 @@ import numpy as np
 
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
+from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.checkpoints.writer import ModelWriter
 from deltaworks.engine import checks
 from deltaworks.engine.budget import ByteBudget
+from deltaworks.engine.compress_plan import working_bytes
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
 from deltaworks.engine.model_output import ModelOutput, checksum
@@ -23,15 +25,13 @@ from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import AppError, FileError, MismatchError
+from deltaworks.methods import compression_method
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.schema import RebuildRecipe
 
 if TYPE_CHECKING:
     Words = np.ndarray[Any, Any]
-
-_FLOAT_COPIES = 3
-"""Float32 copies that decoding holds at most."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RebuildJob:
                 stage="tensors",
                 read_bytes=info.nbytes,
                 write_bytes=info.nbytes,
-                peak_bytes=2 * info.nbytes + 4 * _FLOAT_COPIES * info.n_elements,
+                peak_bytes=2 * info.nbytes + self._working_bytes(info),
                 tensor=info.name,
             )
             for info in infos
@@ -70,6 +70,10 @@ class RebuildJob:
             original_bytes=n_bytes,
             notes=tuple(checks.space_note(self.target, n_bytes + extra)),
         )
+
+    def _working_bytes(self, info: TensorInfo) -> int:
+        stored = self.delta.manifest.tensors.get(info.name)
+        return working_bytes(info, compression_method(stored.codec)) if stored else 0
 
 
 def open_rebuild(recipe: RebuildRecipe, open_files: ExitStack) -> RebuildJob:

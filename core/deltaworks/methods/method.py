@@ -122,6 +122,8 @@ class CompressionMethod(Method):
         stored_bits: expected bits of all parts, from the shape alone, for the plan.
         payload_bits: bits of the codes alone, without indices, scales and padding
             (``bpp_payload`` in the size report).
+        working_bytes: bytes a weight that encoding or decoding holds at most, beside its
+            inputs and parts.
     """
 
     encode: Callable[[TensorPair, Any], Parts] = field(kw_only=True)
@@ -131,6 +133,7 @@ class CompressionMethod(Method):
     )
     stored_bits: Callable[[tuple[int, ...], Any], float] = field(kw_only=True)
     payload_bits: Callable[[Parts, TensorSpec, Any], float] = field(kw_only=True)
+    working_bytes: int = field(default=16, kw_only=True)
 
     @property
     def is_exact(self) -> bool:

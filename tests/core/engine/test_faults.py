@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deltaworks.checkpoints.staging import OutputFile
+from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.engine import run
 from deltaworks.errors import AppError, CancelledError, FileError, SpaceError
 from deltaworks.methods import compression_method, merging_method

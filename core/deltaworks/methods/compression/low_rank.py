@@ -158,4 +158,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    working_bytes=40,
 )

@@ -15,6 +15,8 @@ from deltaworks_gui.page import Handler
 from deltaworks_gui.theme import Scheme, current_theme
 
 if TYPE_CHECKING:
+    from deltaworks_gui.commands import Commands
+    from deltaworks_gui.docks.jobs_dock import JobsDock
     from deltaworks_gui.main_window import MainWindow
 
 Key = str | QKeySequence.StandardKey
@@ -59,26 +61,26 @@ class ActionRecord:
     starts_section: bool = False
 
 
-def action_records(window: MainWindow) -> tuple[ActionRecord, ...]:
+def action_records(window: MainWindow, commands: Commands) -> tuple[ActionRecord, ...]:
     """The list. What it names and no page handles yet is left out by ``ActionSet``."""
     return (
-        *_file(window),
-        *_edit(window),
+        *_file(window, commands),
+        *_edit(commands),
         *_model(),
-        *_jobs(window),
-        *_view(window),
-        *_help(window),
+        *_jobs(window.space.jobs),
+        *_view(window, commands),
+        *_help(commands),
     )
 
 
-def _file(window: MainWindow) -> Iterable[ActionRecord]:
+def _file(window: MainWindow, commands: Commands) -> Iterable[ActionRecord]:
     yield ActionRecord(
         "act_add_folder", "File", _tr("Add folder…"), _tr("Watch a folder of models"),
-        _STD.Open, "folder", window.add_folder,
+        _STD.Open, "folder", commands.add_folder,
     )  # fmt: skip
     yield ActionRecord(
         "act_import_recipe", "File", _tr("Open recipe…"), _tr("Fill the Workbench from a recipe"),
-        "Ctrl+Shift+O", "file", window.open_recipe, window.why_no_recipe,
+        "Ctrl+Shift+O", "file", commands.open_recipe, commands.why_no_recipe,
     )  # fmt: skip
     yield ActionRecord(
         "act_export_table", "File", _tr("Export table…"), _tr("Save the table of this page"),
@@ -94,18 +96,18 @@ def _file(window: MainWindow) -> Iterable[ActionRecord]:
     )  # fmt: skip
 
 
-def _edit(window: MainWindow) -> Iterable[ActionRecord]:
+def _edit(commands: Commands) -> Iterable[ActionRecord]:
     yield ActionRecord(
         "act_copy", "Edit", _tr("Copy"), _tr("Copy the selected rows or text"),
-        _STD.Copy, "copy", window.copy,
+        _STD.Copy, "copy", commands.copy,
     )  # fmt: skip
     yield ActionRecord(
         "act_select_all", "Edit", _tr("Select all"), _tr("Select every row or all text"),
-        _STD.SelectAll, run=window.select_all,
+        _STD.SelectAll, run=commands.select_all,
     )  # fmt: skip
     yield ActionRecord(
         "act_find", "Edit", _tr("Find"), _tr("Search on this page"),
-        _STD.Find, "search", window.find_on_page,
+        _STD.Find, "search", commands.find_on_page,
     )  # fmt: skip
 
 
@@ -152,8 +154,7 @@ def _model() -> Iterable[ActionRecord]:
     )  # fmt: skip
 
 
-def _jobs(window: MainWindow) -> Iterable[ActionRecord]:
-    jobs = window.jobs_dock
+def _jobs(jobs: JobsDock) -> Iterable[ActionRecord]:
     yield ActionRecord(
         "act_run", "Jobs", _tr("Run"), _tr("Queue what the Workbench shows"), "Ctrl+Return", "play"
     )
@@ -179,7 +180,7 @@ def _jobs(window: MainWindow) -> Iterable[ActionRecord]:
     )  # fmt: skip
 
 
-def _view(window: MainWindow) -> Iterable[ActionRecord]:
+def _view(window: MainWindow, commands: Commands) -> Iterable[ActionRecord]:
     for number, record in window.page_places():
         yield ActionRecord(
             f"act_page_{number}", "View", record.title(), _tr("Go to {0}").format(record.title()),
@@ -194,7 +195,7 @@ def _view(window: MainWindow) -> Iterable[ActionRecord]:
     for name, text, key, dock in docks:
         yield ActionRecord(
             name, "View", text, _tr("Show or hide {0}").format(text), key, "",
-            window.dock_toggler(dock), None, window.dock_checker(dock),
+            commands.dock_toggler(dock), None, commands.dock_checker(dock),
             starts_section=name == "act_dock_inspector",
         )  # fmt: skip
     yield ActionRecord(
@@ -203,11 +204,11 @@ def _view(window: MainWindow) -> Iterable[ActionRecord]:
     )  # fmt: skip
     yield ActionRecord(
         "act_focus_next_pane", "View", _tr("Next pane"), _tr("Move the keyboard to the next part"),
-        "F6", "", window.focus_next_pane,
+        "F6", "", commands.focus_next_pane,
     )  # fmt: skip
     yield ActionRecord(
         "act_focus_previous_pane", "View", _tr("Previous pane"),
-        _tr("Move the keyboard to the part before"), "Shift+F6", "", window.focus_previous_pane,
+        _tr("Move the keyboard to the part before"), "Shift+F6", "", commands.focus_previous_pane,
     )  # fmt: skip
     themes = (
         (Scheme.SYSTEM, _tr("System theme")),
@@ -217,36 +218,36 @@ def _view(window: MainWindow) -> Iterable[ActionRecord]:
     for scheme, text in themes:
         yield ActionRecord(
             f"act_theme_{scheme.value}", "View", text, _tr("Colours of the window"), "", "",
-            window.theme_setter(scheme), None, window.theme_checker(scheme), "theme",
+            commands.theme_setter(scheme), None, commands.theme_checker(scheme), "theme",
             starts_section=scheme is Scheme.SYSTEM,
         )  # fmt: skip
     yield ActionRecord(
         "act_fullscreen", "View", _tr("Full screen"), _tr("Use the whole screen"), "F11", "",
-        window.toggle_full_screen, None, window.isFullScreen, starts_section=True,
+        commands.toggle_full_screen, None, window.isFullScreen, starts_section=True,
     )  # fmt: skip
     yield ActionRecord(
         "act_reset_layout", "View", _tr("Reset layout"), _tr("Put every part back in its place"),
-        "", "", window.reset_layout,
+        "", "", commands.reset_layout,
     )  # fmt: skip
 
 
-def _help(window: MainWindow) -> Iterable[ActionRecord]:
+def _help(commands: Commands) -> Iterable[ActionRecord]:
     yield ActionRecord(
         "act_shortcuts", "Help", _tr("Keyboard shortcuts"), _tr("List every key"),
-        "Ctrl+/", "keyboard", window.show_shortcuts,
+        "Ctrl+/", "keyboard", commands.show_shortcuts,
     )  # fmt: skip
     yield ActionRecord(
         "act_diagnostics", "Help", _tr("Copy diagnostics"),
         _tr("Copy versions and the last log lines, without names of yours"),
-        "", "copy", window.copy_diagnostics, starts_section=True,
+        "", "copy", commands.copy_diagnostics, starts_section=True,
     )  # fmt: skip
     yield ActionRecord(
         "act_open_logs", "Help", _tr("Open log folder"), _tr("Show the log files"),
-        "", "folder", window.open_logs,
+        "", "folder", commands.open_logs,
     )  # fmt: skip
     yield ActionRecord(
         "act_about", "Help", _tr("About {0}").format(DISPLAY_NAME), _tr("Versions and folders"),
-        "", "info", window.show_about, starts_section=True,
+        "", "info", commands.show_about, starts_section=True,
     )  # fmt: skip
 
 

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QSize, Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
     QCloseEvent,
-    QDesktopServices,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDragMoveEvent,
@@ -18,12 +17,12 @@ from PySide6.QtGui import (
     QKeyEvent,
     QShowEvent,
 )
-from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow
+from PySide6.QtWidgets import QMainWindow
 
 from deltaworks.product import DISPLAY_NAME
 from deltaworks_gui.actions import ActionSet, action_records
-from deltaworks_gui.clipboard import copy_focused, select_all_focused
 from deltaworks_gui.collector import ArtefactCollector
+from deltaworks_gui.commands import DEFAULT_SIZE, Commands
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.docks.subjects import job_subject
 from deltaworks_gui.drop_zone import DropZone, dropped_paths, is_recipe, refusal, what_happens
@@ -34,14 +33,12 @@ from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages_table import PAGES, PageRecord
 from deltaworks_gui.room import Room, RoomWatch
 from deltaworks_gui.status_bar import StatusBar
-from deltaworks_gui.theme import Scheme
 from deltaworks_gui.widgets.banner import BannerMessage
 from deltaworks_gui.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 MINIMUM = QSize(960, 600)
-DEFAULT = QSize(1280, 800)
 QUIT_MS = 5000
 
 
@@ -77,11 +74,11 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.space = Workspace(context, book.model, pages)
-        self.jobs_dock = self.space.jobs
         self.setCentralWidget(self.space)
         self._status = StatusBar(context.queue.lanes())
         self.setStatusBar(self._status)
         self._drop = DropZone(self)
+        self.commands = Commands(self, book)
         self.actions_ = self._make_actions()
         self._late = QTimer(self)
         self._late.setSingleShot(True)
@@ -131,6 +128,11 @@ class MainWindow(QMainWindow):
         self._name_window()
         self._late.start()
 
+    @property
+    def page_names(self) -> list[str]:
+        """Every page, in the order of the navigation."""
+        return list(self._records)
+
     def page_places(self) -> Iterator[tuple[int, PageRecord]]:
         """Number and record of each page."""
         return ((record.number, record) for record in self._records.values())
@@ -143,109 +145,11 @@ class MainWindow(QMainWindow):
         """What tells whether a page is in front."""
         return lambda: self.space.page_name == name
 
-    # --- what actions do ----------------------------------------------------------------------
-
-    def add_folder(self) -> None:
-        """Ask for a folder of models."""
-        dialog = QFileDialog(self, self.tr("Add folder"))
-        dialog.setObjectName("DlgAddFolder")
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly, True)
-        dialog.setDirectory(self.context.settings.text("folders/last", str(Path.home())))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self._on_folder)
-        dialog.open()
-
-    def open_recipe(self) -> None:
-        """Ask for a recipe and fill the Workbench from it."""
-        dialog = QFileDialog(self, self.tr("Open recipe"))
-        dialog.setNameFilters([self.tr("Recipes (*.json *.yaml *.yml)"), self.tr("All files (*)")])
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self._on_recipe)
-        dialog.open()
-
-    def why_no_recipe(self) -> str:
-        """Empty where there is a Workbench."""
-        return "" if "Workbench" in self._records else self.tr("There is no Workbench")
-
-    def copy(self) -> None:
-        """Copy what is selected where the keyboard is."""
-        if not copy_focused():
-            self.context.navigator.status(self.tr("Nothing is selected to copy"))
-
-    def select_all(self) -> None:
-        """Select everything where the keyboard is."""
-        select_all_focused()
-
-    def find_on_page(self) -> None:
-        """Put the keyboard in the page's search."""
-        if not self.page.focus_search():
-            self.context.navigator.status(self.tr("This page has nothing to search"))
-
-    def focus_next_pane(self) -> None:
-        """F6."""
-        self.space.focus_pane(1)
-
-    def focus_previous_pane(self) -> None:
-        """Shift+F6."""
-        self.space.focus_pane(-1)
-
-    def dock_toggler(self, name: str) -> Callable[[], None]:
-        """What shows or hides a dock."""
-        return lambda: self.space.toggle_dock(name)
-
-    def dock_checker(self, name: str) -> Callable[[], bool]:
-        """What tells whether a dock shows."""
-        return lambda: self.space.is_dock_open(name)
-
-    def theme_setter(self, scheme: Scheme) -> Callable[[], None]:
-        """What makes a theme hold."""
-        return lambda: self._set_theme(scheme)
-
-    def theme_checker(self, scheme: Scheme) -> Callable[[], bool]:
-        """What tells whether a theme was asked for."""
-        return lambda: self.context.theme.scheme is scheme
-
-    def toggle_full_screen(self) -> None:
-        """F11."""
-        self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
-
-    def reset_layout(self) -> None:
-        """Put size, docks and columns back."""
-        self.context.settings.remove("window")
-        self.space.reset()
-        self.showNormal()
-        self.resize(DEFAULT)
-
-    def show_shortcuts(self) -> None:
-        """List every key."""
-        from deltaworks_gui.dialogs.shortcuts import ShortcutsDialog, shortcut_rows
-
-        ShortcutsDialog(shortcut_rows(self.actions_), self).open()
-
-    def show_about(self) -> None:
-        """Versions and folders."""
-        from deltaworks_gui.dialogs.about import AboutDialog
-
-        AboutDialog(self.context.home, self).open()
-
-    def open_logs(self) -> None:
-        """Show the log files."""
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.context.home.logs)))
-
-    def copy_diagnostics(self) -> None:
-        """Versions and the last log lines, without names of the user's."""
-        from deltaworks_gui.diagnostics import diagnostics_text
-
-        QGuiApplication.clipboard().setText(diagnostics_text(self._book.model.last(200)))
-        self.context.navigator.status(self.tr("Diagnostics copied"))
-
     # --- putting it together -------------------------------------------------------------------
 
     def _make_actions(self) -> ActionSet:
         handled = frozenset(name for record in self._records.values() for name in record.handles)
-        actions = ActionSet(action_records(self), handled, self._handler, self)
+        actions = ActionSet(action_records(self, self.commands), handled, self._handler, self)
         for action in actions.all:
             self.addAction(action)
         actions.fill(self.menuBar())
@@ -272,7 +176,7 @@ class MainWindow(QMainWindow):
         self.space.docks_changed.connect(self._late.start)
         self.space.jobs.selection_changed.connect(self._on_job_selected)
         self.space.jobs.opened.connect(self._on_job_opened)
-        self._news.details_asked.connect(self._show_job_error)
+        self._news.details_asked.connect(self.commands.show_job_error)
         queue.job_added.connect(self._on_job)
         queue.job_changed.connect(self._on_job)
         queue.job_removed.connect(self._late.start)
@@ -280,13 +184,13 @@ class MainWindow(QMainWindow):
         queue.lane_changed.connect(self._status.show_lane)
         queue.idle.connect(self._on_idle)
         self._room.measured.connect(self._on_room)
-        self._give_up.timeout.connect(self._finish)
+        self._give_up.timeout.connect(self.quit_now)
 
     def _restore(self) -> None:
         settings = self.context.settings
         start = settings.text("window/page", next(iter(self._records)))
         geometry = settings.blob("window/geometry")
-        self.resize(DEFAULT)
+        self.resize(DEFAULT_SIZE)
         if not self.context.is_safe:
             if not geometry.isEmpty():
                 self.restoreGeometry(geometry)
@@ -306,14 +210,8 @@ class MainWindow(QMainWindow):
         ):
             return
         room = QGuiApplication.primaryScreen().availableGeometry()
-        self.resize(DEFAULT.boundedTo(room.size()))
+        self.resize(DEFAULT_SIZE.boundedTo(room.size()))
         self.move(room.topLeft())
-
-    def _set_theme(self, scheme: Scheme) -> None:
-        app = QApplication.instance()
-        assert isinstance(app, QApplication)
-        self.context.theme.apply(app, scheme)
-        self.context.settings.set("look/theme", scheme.value)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Once it shows: measure the disk, build the Library if it is not there yet."""
@@ -363,23 +261,10 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _on_job_opened(self, job: Job) -> None:
         if job.error:
-            self._show_job_error(job)
+            self.commands.show_job_error(job)
         else:
             self.context.navigator.inspect(job_subject(job))
             self.space.show_dock("InspectorDock")
-
-    @Slot(object)
-    def _show_job_error(self, job: Job) -> None:
-        from deltaworks_gui.dialogs.error import ErrorDialog
-
-        what, _, fix = job.error.partition(". ")
-        dialog = ErrorDialog(job.name, what + ("." if fix else ""), fix, job.details, self)
-        dialog.log_asked.connect(self._show_log)
-        dialog.open()
-
-    @Slot()
-    def _show_log(self) -> None:
-        self.space.show_dock("LogDock")
 
     @Slot(object)
     def _on_room(self, room: Room) -> None:
@@ -392,15 +277,6 @@ class MainWindow(QMainWindow):
         if job is not None:
             title = f"{job.progress * 100 // FULL}% {job.name}"
         self.setWindowTitle(f"{title} — {DISPLAY_NAME}")
-
-    @Slot(str)
-    def _on_folder(self, folder: str) -> None:
-        self.context.settings.set("folders/last", str(Path(folder).parent))
-        self.take_paths([Path(folder)])
-
-    @Slot(str)
-    def _on_recipe(self, path: str) -> None:
-        self.show_page("Workbench", Path(path))
 
     def take_paths(self, paths: Sequence[Path]) -> None:
         """Open a recipe, or add folders and model files to the library."""
@@ -496,12 +372,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _on_idle(self) -> None:
         if self._is_quitting:
-            self._finish()
-
-    @Slot()
-    def _finish(self) -> None:
-        self._give_up.stop()
-        self.close()
+            self.quit_now()
 
     def _end(self) -> None:
         """End threads and engines, then save. Once."""

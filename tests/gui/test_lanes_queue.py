@@ -15,8 +15,9 @@ from pytestqt.qtbot import QtBot
 
 from deltaworks.errors import SpaceError
 from deltaworks.progress import Measured, Warned
-from deltaworks_gui.lanes.board import IllegalMoveError
+from deltaworks_gui.lanes.board import REPORTS_KEPT, IllegalMoveError, JobBoard
 from deltaworks_gui.lanes.jobs import ENDED, MOVES, Job, JobState
+from deltaworks_gui.lanes.news import Ended, Outcome
 from deltaworks_gui.lanes.queue import JobQueue
 
 S = JobState
@@ -368,6 +369,37 @@ def test_emitting_keeps_reference_counts(queue: JobQueue, record: Any) -> None:
     seen.got.clear()
 
     assert abs(sys.getrefcount(True) - before) <= 50
+
+
+@pytest.mark.parametrize("state", [S.PREPARING, S.RUNNING, S.PAUSED, S.CANCELLING])
+@pytest.mark.parametrize("outcome", ["finished", "failed", "stopped", "died", "closed"])
+def test_every_ending_is_reached_by_legal_moves(
+    queue: JobQueue, state: JobState, outcome: Outcome
+) -> None:
+    queue.hold(True)
+    job = queue.submit("any", {"kind": "fake"})
+    queue._board.change(job, state=state)
+
+    queue._on_ended(Ended(job.id, outcome, {} if outcome == "finished" else None, "why"))
+
+    end = state_of(queue, job)
+    assert end in ENDED or end is S.INTERRUPTED
+    if state is S.CANCELLING:
+        assert end in (S.CANCELLED, S.INTERRUPTED)
+
+
+def test_only_the_newest_reports_stay_in_memory() -> None:
+    board = JobBoard()
+    for number in range(REPORTS_KEPT + 5):
+        job = board.add(f"job {number}", {}, "cpu")
+        board.move(job, S.PREPARING)
+        board.move(board[job.id], S.RUNNING)
+        board.move(board[job.id], S.SUCCEEDED, report={"n": number}, ended_at=float(number))
+
+    board.forget_reports()
+
+    kept = [job.report for job in board.listed() if job.report is not None]
+    assert kept == [{"n": number} for number in range(REPORTS_KEPT + 4, 4, -1)]
 
 
 def test_states_that_end_a_job_lead_nowhere() -> None:

@@ -202,9 +202,9 @@ def interactive(root: QWidget) -> Iterator[QWidget]:
 
 def every_root(window: MainWindow, qtbot: QtBot) -> Iterator[QWidget]:
     yield window
-    for show in (window.show_shortcuts, window.show_about):
+    for show in (window.commands.show_shortcuts, window.commands.show_about):
         show()
-    window._show_job_error(window.context.queue.jobs()[0])
+    window.commands.show_job_error(window.context.queue.jobs()[0])
     for kind in (ShortcutsDialog, AboutDialog, ErrorDialog):
         dialog = window.findChild(kind)
         assert dialog is not None

@@ -14,7 +14,28 @@ from deltaworks_gui.lanes.jobs import ENDED, MOVES, Job, JobState
 KEPT = 200
 """Finished jobs that stay on the list."""
 
+REPORTS_KEPT = 20
+"""Reports that stay in memory."""
+
 AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING})
+
+
+FRESH: dict[str, Any] = {
+    "progress": 0,
+    "is_counting": False,
+    "stage": "",
+    "started_at": None,
+    "ended_at": None,
+    "running_seconds": 0.0,
+    "remaining_seconds": None,
+    "peak_bytes": 0,
+    "error": "",
+    "details": "",
+    "warnings": (),
+    "report": None,
+    "output": "",
+}
+"""What a job that starts over forgets."""
 
 
 class IllegalMoveError(Exception):
@@ -60,6 +81,12 @@ class JobBoard:
     def too_old(self) -> list[Job]:
         """Finished jobs beyond those that are kept."""
         return [job for job in self.over if job.state in ENDED][KEPT:]
+
+    def forget_reports(self) -> None:
+        """Let go of all but the newest reports; each is in its job's record on disk."""
+        for job in self.over[REPORTS_KEPT:]:
+            if job.report is not None:
+                self.change(job, report=None)
 
     def add(self, name: str, recipe: dict[str, Any], lane: str) -> Job:
         """Put a new job at the end; its recipe is a copy."""
@@ -120,3 +147,8 @@ class JobBoard:
 def is_over(job: Job) -> bool:
     """Whether no lane will touch it unless the user says so."""
     return job.state in ENDED or job.state is JobState.INTERRUPTED
+
+
+def kind_of(job: Job) -> str:
+    """The kind of its recipe."""
+    return str(job.recipe.get("kind", ""))

@@ -55,6 +55,26 @@ def output_name(report: dict[str, Any]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} + {len(names) - 1}" if names else ""
 
 
+class SameCause:
+    """Notices when jobs fail one after another for one reason."""
+
+    def __init__(self, times: int = 3) -> None:
+        self._times = times
+        self._causes: list[str] = []
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._causes.clear()
+
+    def note(self, job: Job) -> bool:
+        """Take in a job that ended; True when it is the third of its kind in a row."""
+        if job.state is not _S.FAILED or (self._causes and self._causes[-1] != job.error):
+            self._causes.clear()
+        if job.state is _S.FAILED:
+            self._causes.append(job.error)
+        return len(self._causes) >= self._times
+
+
 def _warnings(job: Job, news: Ended) -> tuple[str, ...]:
     told = () if news.report is None else news.report.get("warnings", ())
     return tuple(dict.fromkeys((*job.warnings, *(str(text) for text in told))))

@@ -204,6 +204,8 @@ class LaneWorker(QObject):
                 self._engine.kill()
                 raise EOFError
             run.pause_asked_at = time.monotonic() if order == "pause" else None
+            if order == "resume":
+                self.lane_news.emit(LaneNews(self._lane_id, "running", run.used_bytes))
             self._connection.send((order, job_id))
 
     def _bury(self, run: _Run) -> None:
@@ -245,6 +247,7 @@ class LaneWorker(QObject):
 
     def _say_rested(self, run: _Run) -> None:
         run.pause_asked_at = None
+        self.lane_news.emit(LaneNews(self._lane_id, "paused", run.used_bytes))
         self.rested.emit(Rested(run.job_id))
 
 

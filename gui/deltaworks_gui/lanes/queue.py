@@ -13,9 +13,10 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from deltaworks.progress import Measured
-from deltaworks_gui.lanes.board import AT_WORK, JobBoard, is_over
-from deltaworks_gui.lanes.endings import changes_at_end, way_out
-from deltaworks_gui.lanes.jobs import ENDED, FULL, Job, JobState, Lane
+from deltaworks_gui.lanes.advancing import changes_now
+from deltaworks_gui.lanes.board import AT_WORK, FRESH, JobBoard, is_over, kind_of
+from deltaworks_gui.lanes.endings import SameCause, changes_at_end, way_out
+from deltaworks_gui.lanes.jobs import ENDED, Job, JobState, Lane
 from deltaworks_gui.lanes.lane import LaneSpec, LaneThread
 from deltaworks_gui.lanes.news import Advanced, Ended, LaneNews, Rested, RunOrder, Told
 from deltaworks_gui.lanes.queue_file import QueueState, QueueWriter, read_queue
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 100
 STUCK_AFTER_S = 10.0
-SAME_CAUSE = 3
 _WAIT_S = 3.0
 
 _SUCCESS = frozenset({JobState.SUCCEEDED, JobState.WARNED})
@@ -80,7 +80,7 @@ class JobQueue(QObject):
         self._news: dict[str, Advanced] = {}
         self._cancelled_at: dict[str, float] = {}
         self._pausing: set[str] = set()
-        self._causes: list[str] = []
+        self._causes = SameCause()
         self._ended_since_empty = 0
         self._is_held = False
         self._closing = False
@@ -193,10 +193,7 @@ class JobQueue(QObject):
         job = self._board[job_id]
         if job.state is not JobState.INTERRUPTED:
             return self.submit(job.name, job.recipe, job.lane)
-        again = self._move(
-            job, JobState.QUEUED, progress=0, stage="", error="", details="", warnings=(),
-            started_at=None, ended_at=None, running_seconds=0.0, remaining_seconds=None,
-        )  # fmt: skip
+        again = self._move(job, JobState.QUEUED, **FRESH)
         self._dispatch()
         return again
 
@@ -270,29 +267,21 @@ class JobQueue(QObject):
         clock = self._clocks.pop(job.id, None)
         if clock is not None:
             changes["running_seconds"] = clock.seconds(now)
-        for table in (self._news, self._cancelled_at):
-            table.pop(job.id, None)
+        self._news.pop(job.id, None)
+        self._cancelled_at.pop(job.id, None)
         self._pausing.discard(job.id)
         if state in _SUCCESS and clock is not None and clock.remaining.first_total:
-            kind = str(job.recipe.get("kind", ""))
-            real = changes["running_seconds"]
-            self._past.learn(kind, job.lane, clock.remaining.first_total, real)
+            estimated, real = clock.remaining.first_total, changes["running_seconds"]
+            self._past.learn(kind_of(job), job.lane, estimated, real)
         moved = self._move(job, state, ended_at=time.time(), **changes)
         self._ended_since_empty += 1
         self.job_ended.emit(moved)
-        self._watch_causes(moved)
-        self.remove(job.id for job in self._board.too_old())
-
-    def _watch_causes(self, job: Job) -> None:
-        if job.state is not JobState.FAILED:
-            self._causes.clear()
-            return
-        self._causes.append(job.error)
-        if len(self._causes) >= SAME_CAUSE and len(set(self._causes[-SAME_CAUSE:])) == 1:
+        if self._causes.note(moved):
             self.hold(True)
-            self.held_because.emit(
-                self.tr("Three jobs in a row ended the same way: {0}").format(job.error)
-            )
+            why = self.tr("Three jobs in a row ended the same way: {0}")
+            self.held_because.emit(why.format(moved.error))
+        self._board.forget_reports()
+        self.remove(job.id for job in self._board.too_old())
 
     def _dispatch(self) -> None:
         if not (self._is_held or self._closing):
@@ -331,8 +320,7 @@ class JobQueue(QObject):
         """The first word of a job: it runs now, and its time counts."""
         if job.state is not JobState.PREPARING:
             return job
-        kind = str(job.recipe.get("kind", ""))
-        clock = RunningClock(RemainingTime(self._past.bias(kind, job.lane)))
+        clock = RunningClock(RemainingTime(self._past.bias(kind_of(job), job.lane)))
         clock.go(self._clock())
         self._clocks[job.id] = clock
         return self._move(job, JobState.RUNNING, started_at=time.time())
@@ -379,7 +367,8 @@ class JobQueue(QObject):
         job = self._board[job.id]
         *ways, end = way_out(job, news)
         for state in ways:
-            job = self._began(job) if job.state is JobState.PREPARING else self._move(job, state)
+            first = state is JobState.RUNNING and job.state is JobState.PREPARING
+            job = self._began(job) if first else self._move(job, state)
         self._finish(job, end, **changes_at_end(job, news))
         self._dispatch()
         if not self.busy:
@@ -407,15 +396,6 @@ class JobQueue(QObject):
         clock = self._clocks.get(job_id)
         if clock is None or job.state is not JobState.RUNNING:
             return
-        clock.shown = clock.seconds(self._clock())
-        changes: dict[str, Any] = {"running_seconds": clock.shown}
         news = self._news.pop(job_id, None)
-        if news is not None:
-            changes["is_counting"] = news.progress is None
-            changes["progress"] = progress = max(job.progress, min(news.progress or 0, FULL - 1))
-            changes["peak_bytes"] = max(job.peak_bytes, news.used_bytes)
-            if job_id not in self._pausing:
-                changes["stage"] = news.stage
-            left = clock.remaining.update(clock.shown, progress / FULL)
-            changes["remaining_seconds"] = left if left is not None else job.remaining_seconds
-        self._change(job, **changes)
+        pausing = job_id in self._pausing
+        self._change(job, **changes_now(job, clock, news, self._clock(), is_pausing=pausing))

@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltaworks.checkpoints import open_checkpoint, roles_of
+from deltaworks.checkpoints import roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
+from deltaworks.engine.inputs import open_input
 from deltaworks.engine.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
@@ -137,14 +138,11 @@ def open_compress(recipe: CompressRecipe, open_files: ExitStack) -> CompressJob:
     """
     faults: list[AppError] = list(checks.check_device(recipe.device))
     choices = _choices(recipe.settings, faults)
-    opened = []
-    for ref in (recipe.base, *recipe.experts):
-        try:
-            opened.append(open_files.enter_context(open_checkpoint(ref.path)))
-        except AppError as error:
-            faults.append(error)
+    base = open_input(recipe.base.path, None, open_files, faults)
+    found = [open_input(ref.path, base, open_files, faults) for ref in recipe.experts]
     checks.raise_together(faults)
-    base, *experts = opened
+    assert base is not None
+    experts = [expert for expert in found if expert is not None]
     names = distinct([display_name(ref.path, ref.name) for ref in recipe.experts])
     jobs = tuple(
         _expert_job(number, name, expert, base, choices, recipe, faults)
@@ -156,7 +154,7 @@ def open_compress(recipe: CompressRecipe, open_files: ExitStack) -> CompressJob:
     job = CompressJob(recipe, base, choices, jobs)
     for expert_job in jobs:
         for target in expert_job.targets:
-            faults += checks.check_target(target, opened)
+            faults += checks.check_target(target, [base, *experts])
     n_bytes = sum(output.bytes_high for output in job.outputs)
     faults += checks.check_space(Path(recipe.output), n_bytes)
     checks.raise_together(faults)

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deltaworks.checkpoints import open_checkpoint, roles_of
+from deltaworks.checkpoints import roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, FLOATING, TensorInfo
 from deltaworks.engine import checks
+from deltaworks.engine.inputs import open_input
 from deltaworks.engine.naming import display_name, distinct
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, MismatchError, OptionError
@@ -135,8 +136,8 @@ class MergeJob:
 def open_merge(recipe: MergeRecipe, open_files: ExitStack) -> MergeJob:
     """Open and check everything; several faults are shown together."""
     faults: list[AppError] = list(checks.check_device(recipe.device))
-    base = _opened(recipe.base.path, None, open_files, faults) if recipe.base else None
-    experts = [_opened(expert.model.path, base, open_files, faults) for expert in recipe.experts]
+    base = open_input(recipe.base.path, None, open_files, faults) if recipe.base else None
+    experts = [open_input(expert.model.path, base, open_files, faults) for expert in recipe.experts]
     method, options, expert_options = _method(recipe, faults)
     checks.raise_together(faults)
     assert method is not None
@@ -148,16 +149,6 @@ def open_merge(recipe: MergeRecipe, open_files: ExitStack) -> MergeJob:
     faults += checks.check_space(job.target, job.plan().write_bytes)
     checks.raise_together(faults)
     return job
-
-
-def _opened(
-    path: str, base: Checkpoint | None, open_files: ExitStack, faults: list[AppError]
-) -> Checkpoint | None:
-    try:
-        return open_files.enter_context(open_checkpoint(path, base=base))
-    except AppError as error:
-        faults.append(error)
-        return None
 
 
 def _method(

@@ -18,6 +18,7 @@ from deltaworks.engine.budget import ByteBudget
 from deltaworks.engine.compress_plan import working_bytes
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
+from deltaworks.engine.inputs import open_input
 from deltaworks.engine.model_output import ModelOutput, checksum
 from deltaworks.engine.naming import display_name
 from deltaworks.engine.pipeline import Steps, run_pipeline
@@ -82,13 +83,10 @@ def open_rebuild(recipe: RebuildRecipe, open_files: ExitStack) -> RebuildJob:
     path, base = recipe.delta.path, None
     try:
         base_path = recipe.base.path if recipe.base else _recorded_base(path)
-        base = open_files.enter_context(open_checkpoint(base_path))
+        base = open_input(base_path, None, open_files, faults)
     except AppError as error:
         faults.append(error)
-    try:
-        delta = open_files.enter_context(open_checkpoint(path, base=base))
-    except AppError as error:
-        faults.append(error)
+    delta = open_input(path, base, open_files, faults)
     checks.raise_together(faults)
     assert base is not None
     if not isinstance(delta, DeltaCheckpoint):

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltaworks.checkpoints import open_checkpoint
 from deltaworks.engine.checks import check_device, raise_together
 from deltaworks.engine.environment import resident_bytes, versions
+from deltaworks.engine.inputs import open_input
 from deltaworks.engine.naming import display_name
 from deltaworks.engine.plan_types import Plan, WorkItem
 from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError, FileError, OptionError
 from deltaworks.progress import JobControl, Measured, Progress, Warned
 from deltaworks.recipes import dump_recipe
-from deltaworks.recipes.schema import EvaluateRecipe
+from deltaworks.recipes.schema import EvaluateRecipe, ModelRef
 
 if TYPE_CHECKING:
     from deltaworks.checkpoints.checkpoint import Checkpoint
@@ -40,16 +40,12 @@ class _Models:
         if recipe.evaluation and not Path(recipe.evaluation).exists():
             faults.append(FileError("is not there", where=recipe.evaluation))
 
-        def opened(path: str, base: Checkpoint | None) -> Checkpoint | None:
-            try:
-                return open_files.enter_context(open_checkpoint(path, base=base))
-            except AppError as error:
-                faults.append(error)
-                return None
+        def opened(ref: ModelRef | None, base: Checkpoint | None) -> Checkpoint | None:
+            return open_input(ref.path, base, open_files, faults) if ref else None
 
-        self.base = opened(recipe.base.path, None) if recipe.base else None
-        self.reference = opened(recipe.reference.path, self.base) if recipe.reference else None
-        model = opened(recipe.model.path, self.base)
+        self.base = opened(recipe.base, None)
+        self.reference = opened(recipe.reference, self.base)
+        model = opened(recipe.model, self.base)
         if model is not None and model.kind in {"adapter", "delta"} and self.base is None:
             what = f"is {'an adapter' if model.kind == 'adapter' else 'a delta file'}"
             faults.append(OptionError(what, where=recipe.model.path, fix="Give its base too."))

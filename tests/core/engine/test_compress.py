@@ -337,3 +337,23 @@ def test_an_identical_copy_costs_next_to_nothing(
     assert artefact.is_exact
     assert artefact.sizes is not None
     assert artefact.sizes.by_kind["codes"] == artefact.sizes.by_kind["exact"] == 0
+
+
+def test_a_delta_file_can_stand_for_its_expert(
+    compressing: MakeCompress, tiny_base: Path, tmp_path: Path
+) -> None:
+    first = run(compressing(["sign"], output=tmp_path / "first"), JobControl()).artefacts[0]
+
+    again = run(
+        compressing(["lossless"], experts=[Path(first.path)], output=tmp_path / "again"),
+        JobControl(),
+    ).artefacts[0]
+
+    assert again.is_exact
+    with (
+        open_checkpoint(first.path, base=tiny_base) as one,
+        open_checkpoint(again.path, base=tiny_base) as other,
+    ):
+        assert one.names == other.names
+        for name in one.names:
+            assert (one.read_words(name) == other.read_words(name)).all()

@@ -209,23 +209,31 @@ class _Running:
     # --- the end ----------------------------------------------------------------------------
 
     def _choose(self) -> None:
-        """Mark the front and the recommended trial."""
+        """Mark each expert's front and recommended trial.
+
+        Expert by expert, because the delta of one does not stand in for that of another.
+        """
+        rules = [self._choose_for(self._numbers(place)) for place in range(len(self._names))]
+        self._rule = "; ".join(dict.fromkeys(rule for rule in rules if rule))
+
+    def _choose_for(self, numbers: list[int]) -> str:
+        """Mark one expert's; give the rule in words."""
         done = [
             number
-            for number, trial in enumerate(self._trials)
-            if trial.state == "done" and trial.quality is not None
+            for number in numbers
+            if self._trials[number].state == "done" and self._trials[number].quality is not None
         ]
         points = [
             (float(self._trials[number].file_bytes), self._trials[number].quality or 0.0)
             for number in done
         ]
         chosen = front.recommend(points, self._recipe.max_loss)
-        self._rule = front.rule(points, self._recipe.max_loss)
         flags = front.pareto_front(points)
         for place, (number, on_front) in enumerate(zip(done, flags, strict=True)):
             self._trials[number] = replace(
                 self._trials[number], on_front=on_front, recommended=place == chosen
             )
+        return front.rule(points, self._recipe.max_loss)
 
     def _check_any(self) -> None:
         if any(trial.state == "done" for trial in self._trials):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from PySide6.QtCore import (
     QAbstractItemModel,
-    QCoreApplication,
     QMimeData,
     QModelIndex,
     QObject,
@@ -19,145 +17,29 @@ from PySide6.QtCore import (
     Signal,
 )
 
-from deltaworks.library.rows import ModelRow, State
-from deltaworks_gui.formats import (
-    format_ago,
-    format_count,
-    format_exact_size,
-    format_moment,
-    format_percent,
-    format_size,
+from deltaworks.library.rows import ModelRow
+from deltaworks_gui.formats import format_exact_size, format_size
+from deltaworks_gui.models.library_entry import (
+    COLUMNS,
+    KEYS,
+    NUMBERS,
+    STATE_IDS,
+    Entry,
+    column_titles,
+    paint_data,
+    sorted_entries,
 )
 from deltaworks_gui.models.mime import MODELS, put_models
+from deltaworks_gui.models.ranges import ranges_of
 from deltaworks_gui.models.roles import ModelRole
 from deltaworks_gui.widgets.delegates import PaintRole
-from deltaworks_gui.widgets.state_cell import ROLE_ICONS
 
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
-
-COLUMNS = (
-    "name",
-    "role",
-    "family",
-    "params",
-    "dtype",
-    "size",
-    "saved",
-    "quality",
-    "safety",
-    "state",
-    "modified",
-    "used",
-    "location",
-    "arch",
-    "licence",
-    "source",
-    "hash",
-    "tags",
-)
-NUMBERS = frozenset({"params", "size", "saved", "quality"})
 BATCH = 200
 """Rows that are inserted at once."""
-
-STATE_IDS = {
-    State.READY: "ready",
-    State.SCANNING: "scanning",
-    State.MISSING: "missing",
-    State.INCOMPLETE: "incomplete",
-    State.UNREADABLE: "unreadable",
-    State.UNSAFE: "unsafe",
-    State.CHANGED: "changed",
-    State.DUPLICATE: "duplicate",
-    State.OFFLINE: "offline",
-    State.IN_USE: "in-use",
-}
-USABLE = frozenset({State.READY, State.CHANGED, State.DUPLICATE})
-"""States in which a model may be a job's input."""
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("LibraryModel", text)
-
-
-class Entry:
-    """A row and its strings, each made when it is first shown."""
-
-    def __init__(self, row: ModelRow) -> None:
-        self.row = row
-
-    @cached_property
-    def texts(self) -> dict[str, str]:
-        """What the cells say."""
-        row = self.row
-        near = "≈ " if row.quality_is_estimate else ""
-        return {
-            "name": row.name,
-            "role": row.role,
-            "family": row.family or ("?" if row.role == "Unknown" else ""),
-            "params": format_count(row.n_parameters),
-            "dtype": row.dtype,
-            "size": format_size(row.size_bytes),
-            "saved": format_size(row.saved_bytes),
-            "quality": near + format_percent(row.quality) if row.quality is not None else "",
-            "safety": row.safety,
-            "state": row.state.value,
-            "modified": format_ago(row.modified_ns / 1e9),
-            "used": format_ago(row.used_ns / 1e9) if row.used_ns else "",
-            "location": row.path,
-            "arch": row.arch,
-            "licence": row.licence,
-            "source": row.source,
-            "hash": row.content[:12],
-            "tags": ", ".join(row.tags),
-        }
-
-    @cached_property
-    def tips(self) -> dict[str, str]:
-        """What the cells say when pointed at; the text itself where nothing is given."""
-        row = self.row
-        shared = format_size(row.shared_bytes)
-        size = format_exact_size(row.size_bytes)
-        if row.shared_bytes:
-            size = _tr("{0}, of which {1} are shared with other models").format(size, shared)
-        return {
-            "name": row.path,
-            "size": size,
-            "saved": format_exact_size(row.saved_bytes),
-            "quality": row.quality_how,
-            "state": row.reason or row.state.value,
-            "modified": format_moment(row.modified_ns / 1e9),
-            "used": format_moment(row.used_ns / 1e9) if row.used_ns else "",
-            "hash": row.content,
-        }
-
-    @cached_property
-    def badges(self) -> tuple[str, ...]:
-        """Pills after the name."""
-        exact = {True: (_tr("bit-exact"),), False: (_tr("lossy"),), None: ()}[self.row.is_exact]
-        return (*exact, _tr("set by you")) if self.row.role_is_set else exact
-
-
-_KEYS: dict[str, Callable[[ModelRow], Any]] = {
-    "params": lambda row: row.n_parameters,
-    "size": lambda row: row.size_bytes,
-    "saved": lambda row: row.saved_bytes,
-    "quality": lambda row: row.quality,
-    "modified": lambda row: row.modified_ns,
-    "used": lambda row: row.used_ns,
-    "role": lambda row: row.role.casefold(),
-    "family": lambda row: row.family.casefold() or None,
-    "dtype": lambda row: row.dtype or None,
-    "safety": lambda row: row.safety or None,
-    "state": lambda row: row.state.value,
-    "location": lambda row: row.path,
-    "arch": lambda row: row.arch or None,
-    "licence": lambda row: row.licence or None,
-    "source": lambda row: row.source,
-    "hash": lambda row: row.content or None,
-    "tags": lambda row: ", ".join(row.tags) or None,
-    "name": lambda row: row.name.casefold(),
-}
+FEW = 8
+"""More separate gaps than these are first brought together, then removed at once."""
 
 
 class LibraryModel(QAbstractItemModel):
@@ -200,22 +82,35 @@ class LibraryModel(QAbstractItemModel):
 
     def upsert(self, rows: Iterable[ModelRow]) -> None:
         """Put rows in, or in the place of those with their ids."""
-        fresh = []
+        fresh: dict[int, Entry] = {}
+        changed = []
         for row in rows:
             at = self._at.get(row.id)
             if at is None:
-                fresh.append(Entry(row))
+                fresh[row.id] = Entry(row)
             elif self._entries[at].row != row:
                 self._replace(at, row)
-        for start in range(0, len(fresh), BATCH):
-            self._append(fresh[start : start + BATCH])
-        self.sort(COLUMNS.index(self._sort[0]), self._sort[1])
+                changed.append(at)
+        for first, last in ranges_of(changed):
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+        entries = list(fresh.values())
+        for start in range(0, len(entries), BATCH):
+            self._append(entries[start : start + BATCH])
+        if fresh or changed:
+            self.sort(COLUMNS.index(self._sort[0]), self._sort[1])
 
     def remove(self, ids: Iterable[int]) -> None:
         """Take rows out."""
-        for at in sorted((self._at[one] for one in set(ids) if one in self._at), reverse=True):
-            self.beginRemoveRows(QModelIndex(), at, at)
-            del self._entries[at]
+        gone = {one for one in ids if one in self._at}
+        ranges = ranges_of(self._at[one] for one in gone)
+        if len(ranges) > FEW:
+            kept = [entry for entry in self._entries if entry.row.id not in gone]
+            last = [entry for entry in self._entries if entry.row.id in gone]
+            self._reorder(kept + last)
+            ranges = [(len(kept), len(kept) + len(last) - 1)]
+        for first, last_at in reversed(ranges):
+            self.beginRemoveRows(QModelIndex(), first, last_at)
+            del self._entries[first : last_at + 1]
             self._number()
             self.endRemoveRows()
 
@@ -231,7 +126,6 @@ class LibraryModel(QAbstractItemModel):
             self.endInsertRows()
         elif after < before:
             self.endRemoveRows()
-        self.dataChanged.emit(parent, self.index(at, len(COLUMNS) - 1))
 
     def _append(self, entries: Sequence[Entry]) -> None:
         first = len(self._entries)
@@ -290,8 +184,10 @@ class LibraryModel(QAbstractItemModel):
         if index.internalId():
             return self._file_data(index, role)
         entry, column = self._entries[index.row()], COLUMNS[index.column()]
-        if role in (_Role.DisplayRole, _Role.AccessibleTextRole):
+        if role == _Role.DisplayRole:
             return entry.texts[column]
+        if role == _Role.AccessibleTextRole:
+            return ", ".join((entry.texts[column], *(entry.badges if column == "name" else ())))
         if role == _Role.ToolTipRole:
             return entry.tips.get(column) or entry.texts[column]
         if role == _Role.EditRole and column == "name":
@@ -299,10 +195,10 @@ class LibraryModel(QAbstractItemModel):
         if role == ModelRole.ID:
             return entry.row.id
         if role == ModelRole.SORT:
-            return _KEYS[column](entry.row)
+            return KEYS[column](entry.row)
         if role in (ModelRole.STATE, PaintRole.STATE):
             return STATE_IDS[entry.row.state]
-        return _paint_data(entry, column, role)
+        return paint_data(entry, column, role)
 
     def _file_data(self, index: Index, role: int) -> Any:
         file = self._entries[self._at[index.internalId()]].row.files[index.row()]
@@ -353,13 +249,16 @@ class LibraryModel(QAbstractItemModel):
         if not 0 <= column < len(COLUMNS):
             return
         self._sort = (COLUMNS[column], order)
-        sorted_entries = _sorted(self._entries, *self._sort)
-        if sorted_entries == self._entries:
+        self._reorder(sorted_entries(self._entries, *self._sort))
+
+    def _reorder(self, entries: list[Entry]) -> None:
+        """Put the same entries in another order; selection and expansion go with them."""
+        if entries == self._entries:
             return
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         owners = [index.internalId() or self._entries[index.row()].row.id for index in before]
-        self._entries = sorted_entries
+        self._entries = entries
         self._number()
         for index, owner in zip(before, owners, strict=True):
             if not index.internalId():
@@ -383,7 +282,13 @@ class LibraryFilter(QSortFilterProxyModel):
 
     def accept(self, ids: frozenset[int] | None) -> None:
         """Show these only; None shows all."""
-        if ids != self._accepted:
+        if ids == self._accepted:
+            return
+        if hasattr(self, "beginFilterChange"):  # Qt 6.10 and later
+            self.beginFilterChange()
+            self._accepted = ids
+            self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
+        else:
             self._accepted = ids
             self.invalidateRowsFilter()
 
@@ -401,50 +306,3 @@ class LibraryFilter(QSortFilterProxyModel):
         """Ids of the models of these indexes, each once, in their order."""
         found = (self._model.row_at(self.mapToSource(index)) for index in indexes)
         return list(dict.fromkeys(row.id for row in found if row is not None))
-
-
-def _sorted(entries: list[Entry], column: str, order: Qt.SortOrder) -> list[Entry]:
-    key, reverse = _KEYS[column], order is Qt.SortOrder.DescendingOrder
-    by_name = sorted(entries, key=lambda entry: (entry.row.name.casefold(), entry.row.path))
-    known = [entry for entry in by_name if key(entry.row) is not None]
-    unknown = [entry for entry in by_name if key(entry.row) is None]
-    return sorted(known, key=lambda entry: key(entry.row), reverse=reverse) + unknown
-
-
-def _paint_data(entry: Entry, column: str, role: int) -> Any:
-    if column == "name":
-        if role == PaintRole.ICON:
-            return ROLE_ICONS.get(entry.row.role.casefold(), "unknown")
-        if role == PaintRole.BADGES:
-            return entry.badges
-    if role == PaintRole.FOLDED:
-        return column == "location"
-    if role == PaintRole.TONE:
-        if column == "saved":
-            return "good"
-        return "text" if column in {"name", "params", "size", "quality"} else "text-2"
-    return None
-
-
-def column_titles() -> dict[str, str]:
-    """Id to title."""
-    return {
-        "name": _tr("Name"),
-        "role": _tr("Role"),
-        "family": _tr("Family"),
-        "params": _tr("Parameters"),
-        "dtype": _tr("Type"),
-        "size": _tr("On disk"),
-        "saved": _tr("Saved"),
-        "quality": _tr("Quality"),
-        "safety": _tr("Safety"),
-        "state": _tr("State"),
-        "modified": _tr("Modified"),
-        "used": _tr("Last used"),
-        "location": _tr("Location"),
-        "arch": _tr("Architecture"),
-        "licence": _tr("Licence"),
-        "source": _tr("Source"),
-        "hash": _tr("Content hash"),
-        "tags": _tr("Tags"),
-    }

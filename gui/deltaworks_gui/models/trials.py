@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ from deltaworks_gui.formats import (
     format_seconds,
     format_size,
 )
+from deltaworks_gui.models.ranges import ranges_of
 from deltaworks_gui.models.roles import ModelRole
 from deltaworks_gui.widgets.delegates import PaintRole
 
@@ -150,30 +151,44 @@ class TrialModel(QAbstractTableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._rows: list[TrialRow] = []
+        self._places: dict[Key, int] = {}
         self._sort = ("number", Qt.SortOrder.AscendingOrder)
 
     def show(self, sweeps: Sequence[Sweep]) -> None:
         """Show these sweeps' trials; rows that stay keep their selection."""
         wanted = [TrialRow(sweep.id, trial) for sweep in sweeps for trial in sweep.trials]
         keys = {row.key for row in wanted}
-        for at in reversed(range(len(self._rows))):
-            if self._rows[at].key not in keys:
-                self.beginRemoveRows(QModelIndex(), at, at)
-                del self._rows[at]
-                self.endRemoveRows()
-        places = {row.key: at for at, row in enumerate(self._rows)}
-        for row in wanted:
-            at = places.get(row.key, -1)
-            if at >= 0 and self._rows[at].trial != row.trial:
-                self._rows[at] = row
-                self.dataChanged.emit(self.index(at, 0), self.index(at, len(COLUMNS) - 1))
-        fresh = [row for row in wanted if row.key not in places]
+        gone = [at for at, row in enumerate(self._rows) if row.key not in keys]
+        for first, last in reversed(ranges_of(gone)):
+            self.beginRemoveRows(QModelIndex(), first, last)
+            del self._rows[first : last + 1]
+            self.endRemoveRows()
+        self._number()
+        fresh = [row for row in wanted if row.key not in self._places]
+        is_other = self._replace(row for row in wanted if row.key in self._places)
         if fresh:
             first = len(self._rows)
             self.beginInsertRows(QModelIndex(), first, first + len(fresh) - 1)
             self._rows += fresh
+            self._number()
             self.endInsertRows()
-        self.sort(COLUMNS.index(self._sort[0]), self._sort[1])
+        if fresh or is_other:
+            self.sort(COLUMNS.index(self._sort[0]), self._sort[1])
+
+    def _replace(self, rows: Iterable[TrialRow]) -> bool:
+        """Take over what is new of rows that are shown; False when nothing is."""
+        changed = []
+        for row in rows:
+            at = self._places[row.key]
+            if self._rows[at].trial is not row.trial and self._rows[at].trial != row.trial:
+                self._rows[at] = row
+                changed.append(at)
+        for first, last in ranges_of(changed):
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+        return bool(changed)
+
+    def _number(self) -> None:
+        self._places = {row.key: at for at, row in enumerate(self._rows)}
 
     def row_at(self, row: int) -> TrialRow:
         """A row by its place."""
@@ -181,7 +196,7 @@ class TrialModel(QAbstractTableModel):
 
     def place_of(self, key: Key) -> int:
         """The place of a trial; -1 when it is not shown."""
-        return next((at for at, row in enumerate(self._rows) if row.key == key), -1)
+        return self._places.get(key, -1)
 
     @property
     def rows(self) -> list[TrialRow]:
@@ -237,9 +252,9 @@ class TrialModel(QAbstractTableModel):
         before = self.persistentIndexList()
         keys = [self._rows[index.row()].key for index in before]
         self._rows = ordered
-        places = {row.key: at for at, row in enumerate(ordered)}
+        self._number()
         for index, key in zip(before, keys, strict=True):
-            self.changePersistentIndex(index, self.index(places[key], index.column()))
+            self.changePersistentIndex(index, self.index(self._places[key], index.column()))
         self.layoutChanged.emit()
 
 

@@ -25,7 +25,7 @@ from deltaworks.recipes.schema import ModelRef, RebuildRecipe
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.rebuild import RebuildDialog
 from deltaworks_gui.formats import format_size
-from deltaworks_gui.models.library import COLUMNS, NUMBERS
+from deltaworks_gui.models.library_entry import COLUMNS, NUMBERS
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.library_controller import LibraryController, LibraryState
 from deltaworks_gui.payloads import (

@@ -18,7 +18,8 @@ from deltaworks.progress import JobControl
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.docks.subjects import models_subject
 from deltaworks_gui.lanes.tasks import Task
-from deltaworks_gui.models.library import USABLE, LibraryFilter, LibraryModel
+from deltaworks_gui.models.library import LibraryFilter, LibraryModel
+from deltaworks_gui.models.library_entry import USABLE
 from deltaworks_resources import demo_folder
 
 FILTER_MS = 150

@@ -13,6 +13,7 @@ from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.checkpoints.faults import IncompleteError, UnsafeFormatError
+from deltaworks.checkpoints.hub import hub_source
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, TensorInfo
 from deltaworks.errors import AppError
 from deltaworks.library.cards import Card, read_card
@@ -93,7 +94,7 @@ def describe(path: Path, files: Sequence[DiskFile] | None = None) -> Facts:
     except OSError as error:
         reason = error.strerror or str(error)
         return Facts(path, shown_name(path), State.UNREADABLE, (), "", reason=reason)
-    source, name = hub_source(path)
+    source, name = _source(path)
     known = Facts(path, name, State.READY, tuple(files), fingerprint(files), source=source)
     try:
         with open_checkpoint(path) as checkpoint:
@@ -117,14 +118,12 @@ def shown_name(path: Path) -> str:
     return path.stem if path.suffix in {".safetensors", ".bin", ".pt", ".pth"} else path.name
 
 
-def hub_source(path: Path) -> tuple[str, str]:
+def _source(path: Path) -> tuple[str, str]:
     """Say where a model came from, and its name: hub id and revision in a hub cache."""
-    snapshots = path.parent
-    repository = snapshots.parent.name
-    if snapshots.name == "snapshots" and repository.startswith("models--"):
-        hub_id = repository.removeprefix("models--").replace("--", "/")
-        return f"{hub_id}@{path.name[:12]}", hub_id
-    return "local", shown_name(path)
+    cached = hub_source(path)
+    if cached is None:
+        return "local", shown_name(path)
+    return f"{cached.repo_id}@{cached.revision[:12]}", cached.repo_id
 
 
 def _opened(known: Facts, checkpoint: Checkpoint) -> Facts:

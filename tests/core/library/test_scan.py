@@ -240,6 +240,52 @@ def test_hard_links_and_shared_files_count_once(
     assert library.sizes().models == 3
 
 
+def test_a_hub_cache_is_read_as_it_is(
+    tmp_path: Path, write_model: Make, weights: Weights, library: Library
+) -> None:
+    repo = tmp_path / "hub" / "models--org--tuned"
+    made = write_model(tmp_path / "made", weights(1))
+    (repo / "blobs").mkdir(parents=True)
+    for revision in ("a" * 40, "b" * 40):
+        (repo / "snapshots" / revision).mkdir(parents=True)
+        for name in ("model.safetensors", "config.json"):
+            (repo / "blobs" / name).write_bytes((made / name).read_bytes())
+            (repo / "snapshots" / revision / name).symlink_to(f"../../blobs/{name}")
+    library.add_root(tmp_path / "hub")
+
+    library.scan(JobControl())
+
+    rows = library.rows()
+    size = (made / "model.safetensors").stat().st_size
+    assert {row.source for row in rows} == {f"org/tuned@{'a' * 12}", f"org/tuned@{'b' * 12}"}
+    assert {(row.name, row.kind, row.size_bytes) for row in rows} == {("org/tuned", "hub", size)}
+    assert library.sizes().on_disk == size
+
+
+def test_an_adapter_is_an_expert_of_the_base_that_it_names(
+    tmp_path: Path, write_model: Make, weights: Weights, library: Library
+) -> None:
+    write_model(tmp_path / "d" / "base", weights(1))
+    at = "base_model.model.model.layers.0.mlp.up_proj"
+    parts = {
+        f"{at}.lora_A.weight": np.ones((2, 24), np.float32),
+        f"{at}.lora_B.weight": np.ones((24, 2), np.float32),
+    }
+    adapter = write_model(tmp_path / "d" / "adapter", parts)
+    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
+    (adapter / "config.json").unlink()
+    (adapter / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["up_proj"],'
+        ' "base_model_name_or_path": "org/base"}'
+    )
+    library.add_root(tmp_path / "d")
+
+    row = scan(library)["adapter"]
+
+    assert (row.kind, row.role, row.family) == ("adapter", "Expert", "base")
+    assert row.state == State.READY
+
+
 def test_what_was_removed_from_the_list_stays_away(models: Path, library: Library) -> None:
     row = scan(library)["first"]
     library.forget([row.id])

@@ -14,13 +14,13 @@ from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
 from deltaworks.engine.inputs import open_input
-from deltaworks.engine.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
 from deltaworks.formatting import size
 from deltaworks.methods import compression_method
 from deltaworks.methods.compression import COMPRESSION
 from deltaworks.options import Options, read_options
+from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.recipes.schema import CompressRecipe, Setting
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,12 +110,9 @@ class DeltaOutputs:
     """
 
     def __init__(self, job: CompressJob, expert: ExpertJob, job_id: str) -> None:
+        self._job, self._expert, self._job_id = job, expert, job_id
         self._open: list[DeltaOutput] = []
         self._made: list[Path] = []
-        self._make: list[Callable[[], DeltaOutput]] = [
-            lambda choice=choice, target=target: DeltaOutput(job, expert, choice, target, job_id)  # type: ignore[misc]
-            for choice, target in zip(job.choices, expert.targets, strict=True)
-        ]
 
     def add(self, tensor: EncodedTensor) -> None:
         """Store a tensor in every file."""
@@ -140,8 +137,9 @@ class DeltaOutputs:
 
     def __enter__(self) -> DeltaOutputs:
         try:
-            for make in self._make:
-                self._open.append(make())
+            for choice, target in zip(self._job.choices, self._expert.targets, strict=True):
+                output = DeltaOutput(self._job, self._expert, choice, target, self._job_id)
+                self._open.append(output)
         except BaseException:
             self._drop()
             raise

@@ -16,7 +16,6 @@ from deltaworks.engine.execution import Run
 from deltaworks.engine.merge_plan import MergeJob, MergeTask, open_merge
 from deltaworks.engine.merged_files import merged_side_files
 from deltaworks.engine.model_output import ModelOutput, checksum
-from deltaworks.engine.naming import display_name
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.provenance import lasting_recipe
@@ -26,6 +25,7 @@ from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
 from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import MergeRecipe
 
 if TYPE_CHECKING:

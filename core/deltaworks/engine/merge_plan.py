@@ -12,13 +12,13 @@ from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, FLOATING, TensorInfo
 from deltaworks.engine import checks
 from deltaworks.engine.inputs import open_input
-from deltaworks.engine.naming import display_name, distinct
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, MismatchError, OptionError
 from deltaworks.methods import merging_method
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import MergingMethod
 from deltaworks.options import Options, read_options
+from deltaworks.recipes.naming import display_name, distinct
 from deltaworks.recipes.schema import MergeRecipe
 
 _CHUNK = 1 << 22

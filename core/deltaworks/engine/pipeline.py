@@ -185,6 +185,7 @@ def _read_all(
         tally.spend("reading", time.perf_counter() - started)
         tally.add(item.read_bytes)
         shared.waiting.put((item, data))
+        del data  # not to be held while waiting for more bytes
     for _ in range(n_workers):
         shared.waiting.put(None)
 
@@ -206,6 +207,7 @@ def _compute_all(steps: Steps[R, C], shared: _Shared[R, C], tally: Tally) -> Non
         with shared.changed:
             shared.results[item.id] = result
             shared.changed.notify_all()
+        del result  # the writer gives its bytes back
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

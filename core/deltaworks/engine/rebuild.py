@@ -20,7 +20,6 @@ from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
 from deltaworks.engine.inputs import open_input
 from deltaworks.engine.model_output import ModelOutput, checksum
-from deltaworks.engine.naming import display_name
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.engine.provenance import lasting_recipe
@@ -29,6 +28,7 @@ from deltaworks.errors import AppError, FileError, MismatchError
 from deltaworks.methods import compression_method
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import RebuildRecipe
 
 if TYPE_CHECKING:

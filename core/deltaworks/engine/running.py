@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from deltaworks.engine.compress import run_compress
 from deltaworks.engine.compress_plan import open_compress
+from deltaworks.engine.merge import run_merge
 from deltaworks.engine.merge_plan import open_merge
 from deltaworks.engine.plan_types import Plan
+from deltaworks.engine.rebuild import open_rebuild, run_rebuild
 from deltaworks.engine.reports import Report
 from deltaworks.progress import JobControl
 from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe
@@ -20,8 +23,6 @@ def plan(recipe: EngineRecipe) -> Plan:
     Raises:
         AppError: the job cannot run; every fault that was found is in the text.
     """
-    from deltaworks.engine.rebuild import open_rebuild
-
     with ExitStack() as open_files:
         match recipe:
             case CompressRecipe():
@@ -41,14 +42,8 @@ def run(recipe: EngineRecipe, control: JobControl) -> Report:
     """
     match recipe:
         case CompressRecipe():
-            from deltaworks.engine.compress import run_compress
-
             return run_compress(recipe, control)
         case MergeRecipe():
-            from deltaworks.engine.merge import run_merge
-
             return run_merge(recipe, control)
         case RebuildRecipe():
-            from deltaworks.engine.rebuild import run_rebuild
-
             return run_rebuild(recipe, control)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from deltaworks.methods import compression_method
+from deltaworks.options import read_options
+from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.recipes.schema import (
     CompressRecipe,
     EvaluateRecipe,
     MergeRecipe,
+    ModelRef,
     RebuildRecipe,
     Recipe,
     Setting,
@@ -25,6 +30,9 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
     Args:
         recipe: what to do.
         file: where the recipe is saved, for jobs that the command line takes from a file.
+
+    Raises:
+        OptionError: a method or option is unknown.
     """
     match recipe:
         case CompressRecipe():
@@ -41,10 +49,30 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
 
 
 def _compress(recipe: CompressRecipe) -> Iterator[list[str]]:
-    """One line a setting: the command takes one method with one set of options."""
-    inputs = [recipe.base.path, *(expert.path for expert in recipe.experts)]
-    for setting in recipe.settings:
-        yield ["compress", *inputs, *_method(setting), *_run(recipe), "-o", recipe.output]
+    """One line for one setting; with several, one for each file, so that names stay."""
+    if len(recipe.settings) == 1:
+        yield _one(recipe, recipe.experts, recipe.settings[0], recipe.output)
+        return
+    names = distinct([display_name(expert.path, expert.name) for expert in recipe.experts])
+    labels = setting_labels([_full(setting) for setting in recipe.settings])
+    for expert, name in zip(recipe.experts, names, strict=True):
+        for setting, label in zip(recipe.settings, labels, strict=True):
+            target = Path(recipe.output) / delta_name(name, setting.method, label)
+            yield _one(recipe, [expert], setting, str(target))
+
+
+def _one(
+    recipe: CompressRecipe, experts: Sequence[ModelRef], setting: Setting, output: str
+) -> list[str]:
+    inputs = [recipe.base.path, *(expert.path for expert in experts)]
+    return ["compress", *inputs, *_method(setting), *_run(recipe), "-o", output]
+
+
+def _full(setting: Setting) -> tuple[str, dict[str, Any]]:
+    """Fill in the defaults, which labels count as well."""
+    method = compression_method(setting.method)
+    options = read_options(method.options, setting.options, where=f"method '{method.id}'")
+    return method.id, options.model_dump(mode="json")
 
 
 def _method(setting: Setting) -> list[str]:

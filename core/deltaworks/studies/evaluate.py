@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.engine.checks import check_device, raise_together
 from deltaworks.engine.environment import resident_bytes, versions
 from deltaworks.engine.inputs import open_input
-from deltaworks.engine.naming import display_name
 from deltaworks.engine.plan_types import Plan, WorkItem
 from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError, FileError, OptionError
 from deltaworks.progress import JobControl, Measured, Progress, Warned
 from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import EvaluateRecipe, ModelRef
 
 if TYPE_CHECKING:

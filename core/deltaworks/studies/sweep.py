@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.engine.compress import try_compress
 from deltaworks.engine.environment import versions
-from deltaworks.engine.naming import display_name
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.progress import Event, JobControl, Measured, Progress, Warned
 from deltaworks.recipes import dump_recipe
+from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import SweepRecipe
 from deltaworks.studies import front
 from deltaworks.studies.measuring import Measurer, make_measurer

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from deltaworks.engine import plan
-from deltaworks.engine.naming import display_name, distinct, setting_labels
 from deltaworks.engine.plan_types import Plan
 from deltaworks.errors import FileError
 from deltaworks.methods import compression_method
 from deltaworks.options import read_options
+from deltaworks.recipes.naming import display_name, distinct, setting_labels
 from deltaworks.recipes.schema import CompressRecipe, SweepRecipe
 from deltaworks.studies.trials import Trial
 

@@ -12,26 +12,43 @@ def words(data: dict[str, Any], **more: Any) -> list[list[str]]:
     return [shlex.split(line) for line in as_command(parse_recipe(data), **more).splitlines()]
 
 
-def test_compressing_gives_one_line_a_setting() -> None:
-    lines = words(
-        {
-            "kind": "compress",
-            "base": BASE,
-            "experts": [{"path": "/m/it's a"}, {"path": "/m/b"}],
-            "settings": [
-                {"method": "dare", "options": {"drop_rate": 0.9, "rescale": True}},
-                {"method": "sign"},
-            ],
-            "seed": 3,
-            "scope": "all",
-            "output": "/o",
-        }
-    )
+COMPRESS: dict[str, Any] = {
+    "kind": "compress",
+    "base": BASE,
+    "experts": [{"path": "/m/it's a"}, {"path": "/m/b"}],
+    "seed": 3,
+    "scope": "all",
+    "output": "/o",
+}
+ENDING = ["--seed", "3", "--scope", "all", "-o"]
+
+
+def test_one_setting_is_one_line() -> None:
+    setting = {"method": "magnitude", "options": {"density": 0.9}}
+
+    lines = words({**COMPRESS, "settings": [setting]})
 
     inputs = ["deltaworks-cli", "compress", "/m/the base", "/m/it's a", "/m/b"]
-    options = ["--set", "drop_rate=0.9", "--set", "rescale=true"]
-    ending = ["--seed", "3", "--scope", "all", "-o", "/o"]
-    assert lines == [[*inputs, "-m", "dare", *options, *ending], [*inputs, "-m", "sign", *ending]]
+    assert lines == [[*inputs, "-m", "magnitude", "--set", "density=0.9", *ENDING, "/o"]]
+
+
+def test_several_settings_are_one_line_a_file() -> None:
+    settings = [
+        {"method": "low-rank", "options": {"budget": "rank", "rank": 8}},
+        {"method": "low-rank", "options": {"budget": "rank", "rank": 16}},
+    ]
+
+    lines = words({**COMPRESS, "settings": settings})
+
+    assert [line[-1] for line in lines] == [
+        "/o/it-s-a--low-rank--rank-8.delta.safetensors",
+        "/o/it-s-a--low-rank--rank-16.delta.safetensors",
+        "/o/b--low-rank--rank-8.delta.safetensors",
+        "/o/b--low-rank--rank-16.delta.safetensors",
+    ]
+    options = ["-m", "low-rank", "--set", "budget=rank", "--set", "rank=8"]
+    inputs = ["deltaworks-cli", "compress", "/m/the base", "/m/it's a"]
+    assert lines[0][:-1] == [*inputs, *options, *ENDING]
 
 
 def test_other_kinds_have_their_lines() -> None:

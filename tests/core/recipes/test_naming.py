@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from deltaworks.engine.naming import delta_name, display_name, distinct, setting_labels
+from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 
 
 def test_labels_say_what_differs_within_a_method() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 EXACT = COMPRESSION["lossless"]
 """Stores what a lossy method leaves alone."""
 
+_MATRICES = (2, 3)
+"""Dimensions of a matrix, and of a stack of them as experts of a mixture are stored."""
 _EXACT_COPIES = 7
 """Copies of a tensor's words that exact storage and its check hold at most."""
 _PART_OVERHEAD = 512
@@ -239,7 +241,7 @@ def _expert_job(
         is_usual = not why
         if not why and recipe.scope == "linear2d" and roles[tensor].role != "linear":
             why = f"{_plural(roles[tensor].role)} are kept"
-        if not why and recipe.scope == "linear2d" and len(info.shape) != 2:
+        if not why and recipe.scope == "linear2d" and len(info.shape) not in _MATRICES:
             why = f"shape {info.shape} is no matrix"
         item = _item(number, len(recipe.experts), info, partner, not why, choices)
         tasks.append(TensorTask(item, info, partner, not why, why, is_usual))
@@ -285,7 +287,7 @@ def _item(
     write = sum(stored_bytes(draft, choice, high=True) for choice in choices)
     methods = [choice.method for choice in choices] if is_treated else []
     work = max(working_bytes(info, method) for method in (EXACT, *methods))
-    stage = f"expert {number + 1}/{n_experts}" if n_experts > 1 else "tensors"
+    stage = f"expert {number + 1}/{n_experts} · tensors" if n_experts > 1 else "tensors"
     return WorkItem(
         id=f"{number}/{info.name}",
         stage=stage,

@@ -27,7 +27,7 @@ class DeltaOutput:
     ) -> None:
         self.choice = choice
         self.fault: BaseException | None = None
-        self._job, self._expert, self._target = job, expert, target
+        self._job, self._expert = job, expert
         self._account = Account(choice, expert.checkpoint)
         recipe = job.recipe
         place = job.experts.index(expert)

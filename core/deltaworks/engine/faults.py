@@ -15,8 +15,16 @@ def placed(error: BaseException, item: str) -> BaseException:
         item: name of the tensor or work item.
 
     Returns:
-        An AppError where the user can act; the same error with a note otherwise.
+        An AppError, caused by the failure, where the user can act; the same error with a
+        note otherwise.
     """
+    found = _as_ours(error, item)
+    if found is not error:
+        found.__cause__ = error
+    return found
+
+
+def _as_ours(error: BaseException, item: str) -> BaseException:
     if isinstance(error, CancelledError):
         return error
     if isinstance(error, AppError):

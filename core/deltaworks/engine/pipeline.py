@@ -131,8 +131,8 @@ def run_pipeline(
     for thread in pool:
         thread.start()
     try:
-        for item in items:
-            _write_one(item, steps, shared, tally)
+        for number, item in enumerate(items, start=1):
+            _write_one(item, f"{item.stage} {number}/{len(items)}", steps, shared, tally)
     finally:
         shared.stop.set()
         for _ in range(threads):
@@ -141,23 +141,25 @@ def run_pipeline(
         _restore_torch_threads(before)
 
 
-def _write_one(item: WorkItem, steps: Steps[R, C], shared: _Shared[R, C], tally: Tally) -> None:
-    result = _await_result(item, shared, tally)
+def _write_one(
+    item: WorkItem, stage: str, steps: Steps[R, C], shared: _Shared[R, C], tally: Tally
+) -> None:
+    result = _await_result(item, stage, shared, tally)
     started = time.perf_counter()
     try:
         steps.write(item, result)
     except Exception as error:
-        raise placed(error, item.tensor or item.id) from error
+        raise placed(error, item.tensor or item.id)  # noqa: B904 - it holds its cause
     finally:
         tally.spend("writing", time.perf_counter() - started)
     shared.budget.give_back(item.peak_bytes)
     tally.add(item.write_bytes)
-    tally.tell(item.stage)
+    tally.tell(stage)
 
 
-def _await_result(item: WorkItem, shared: _Shared[R, C], tally: Tally) -> C:
+def _await_result(item: WorkItem, stage: str, shared: _Shared[R, C], tally: Tally) -> C:
     while True:
-        tally.tell(item.stage)
+        tally.tell(stage)
         with shared.changed:
             if shared.error is not None:
                 raise shared.error

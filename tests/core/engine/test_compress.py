@@ -357,3 +357,25 @@ def test_a_delta_file_can_stand_for_its_expert(
         assert one.names == other.names
         for name in one.names:
             assert (one.read_words(name) == other.read_words(name)).all()
+
+
+def test_stacked_experts_of_a_mixture_are_treated(
+    compressing: MakeCompress, tiny_tensors: Any, moved: Any, save_model: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    name = "model.layers.0.mlp.experts.gate_up_proj"
+    tensors = tiny_tensors(0)
+    tensors[name] = torch.randn(3, 8, 32, generator=torch.Generator().manual_seed(5)).bfloat16()
+    folders = [
+        save_model(tmp_path / "base", tensors),
+        save_model(tmp_path / "mixture", moved(tensors, 4)),
+    ]
+
+    report = run(
+        compressing(["sign", "low-rank"], base=folders[0], experts=[folders[1]]), JobControl()
+    )
+
+    for artefact in report.artefacts:
+        codecs = {tensor.name: tensor.codec for tensor in artefact.tensors}
+        assert codecs[name] == artefact.method

@@ -1,4 +1,4 @@
-"""Recipes, controls and helpers that the engine's tests share."""
+"""Recipes, controls and tools that the engine's tests share."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def moved(request: pytest.FixtureRequest) -> Any:
 
 
 def _shared(request: pytest.FixtureRequest, name: str) -> Any:
-    """Find a helper of the topmost conftest, which tests cannot import."""
+    """Find a function of the topmost conftest, which tests cannot import."""
     for plugin in request.config.pluginmanager.get_plugins():
         if hasattr(plugin, "TINY_CONFIG") and hasattr(plugin, name):
             return getattr(plugin, name)

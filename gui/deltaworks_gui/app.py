@@ -80,6 +80,7 @@ def _watch_faults(home: Home) -> TextIO:
 def _run(options: argparse.Namespace, home: Home) -> int:
     from deltaworks_gui.signals import SignalWatch
     from deltaworks_gui.single_instance import InstanceServer, hand_over, server_name
+    from deltaworks_gui.warming import Warmer
 
     name = server_name(home.root)
     message = {
@@ -97,22 +98,28 @@ def _run(options: argparse.Namespace, home: Home) -> int:
     book = start_log(home)
     log.info("%s %s starts, home %s", DISPLAY_NAME, VERSION, home.root)
     context = make_context(app, home, options)
-    window = make_window(context, book)
-    server = InstanceServer(name, window)
-    door = Door(window)
-    server.received.connect(door.take)
-    window.gone.connect(app.quit)
-    signals = SignalWatch(app)
-    signals.asked_to_end.connect(window.quit_now)
-    window.show()
-    door.first(message)
-    code = app.exec()
-    signals.stop()
-    server.close()
-    context.library.close()
-    log.info("ended with code %s", code)
-    book.close()
-    keeper.stop()
+    try:
+        window = make_window(context, book)
+        server = InstanceServer(name, window)
+        door = Door(window)
+        server.received.connect(door.take)
+        signals = SignalWatch(window)
+        signals.asked_to_end.connect(window.quit_now)
+        window.gone.connect(app.quit)
+        window.shown.connect(Warmer(context.tasks, window).start)
+        window.show()
+        door.first(message)
+        code = app.exec()
+        signals.stop()
+        server.close()
+    finally:
+        # The second net: whatever went wrong, no thread outlives the objects it uses.
+        context.tasks.close()
+        context.queue.shutdown()
+        context.library.close()
+        keeper.stop()
+        log.info("ended")
+        book.close()
     return code
 
 

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
+from types import TracebackType
 
 from PySide6.QtCore import QMessageLogContext as Context
 from PySide6.QtCore import (
@@ -136,11 +137,13 @@ def catch_everything() -> None:
     qInstallMessageHandler(_on_qt_message)
 
 
-def _on_exception(kind: type[BaseException], error: BaseException, trace: object) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, None)
-        return
-    logging.getLogger("deltaworks_gui").critical("unhandled", exc_info=(kind, error, trace))  # type: ignore[arg-type]  # object is a traceback here
+def _on_exception(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.__excepthook__(kind, error, trace)  # for whoever started it in a terminal
+    if not issubclass(kind, KeyboardInterrupt):
+        logger = logging.getLogger("deltaworks_gui")
+        logger.critical("nobody caught this", exc_info=(kind, error, trace))
 
 
 def _on_thread_exception(args: threading.ExceptHookArgs) -> None:

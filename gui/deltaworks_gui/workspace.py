@@ -133,8 +133,9 @@ class Workspace(QWidget):
 
     def open_jobs_once(self) -> None:
         """Show the jobs when the first one runs, unless the user closed them before."""
-        if not self._settings.flag("window/jobs_closed"):
+        if not self._settings.flag("window/jobs_closed") and self.jobs.isHidden():
             self.jobs.show()
+            self._give_first_sizes()
 
     @Slot(object)
     def want_inspector(self, wanted: bool) -> None:
@@ -222,6 +223,12 @@ class Workspace(QWidget):
 
     def _fit(self) -> None:
         self.headers.setFixedHeight(current_theme().metrics.header)
+
+    def _give_first_sizes(self) -> None:
+        """A few rows for the jobs, the rest for the page; what was restored stays."""
+        if self._settings.blob("window/docks").isEmpty():
+            height = self.jobs.sizeHint().height()
+            self._inner.resizeDocks([self.jobs], [height], Qt.Orientation.Vertical)
 
     def _fit_inspector(self) -> None:
         wanted = self._inspector_wanted and self._settings.flag("window/inspector", True)

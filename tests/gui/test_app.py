@@ -75,7 +75,7 @@ def test_a_start_leaves_logs_and_settings_in_its_home_only(tmp_path: Path) -> No
 
     assert start(home).returncode == 0
 
-    assert "ended with code 0" in (home / "logs" / "deltaworks.log").read_text()
+    assert "INFO    deltaworks_gui.app: ended" in (home / "logs" / "deltaworks.log").read_text()
     assert (home / "logs" / "faults.log").exists()
     assert "geometry" in (home / "settings.ini").read_text()
 

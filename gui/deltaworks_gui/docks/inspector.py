@@ -65,6 +65,7 @@ class InspectorDock(QDockWidget):
             self._stack.addWidget(widget)
         self.title = DockTitle(self, self._tabs)
         self.setTitleBarWidget(self.title)
+        self._stack.setMinimumWidth(WIDTH)
         self.setWidget(self._stack)
         self._tabs.currentChanged.connect(self._on_tab)
         self.show_subject(None)

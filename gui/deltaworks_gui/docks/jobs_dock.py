@@ -64,6 +64,7 @@ class JobsDock(QDockWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self.table)
+        self._stack.setMinimumHeight(current_theme().metrics.row * 2)  # below the empty state's own
         self.setWidget(self._stack)
         self.title = DockTitle(self)
         self.setTitleBarWidget(self.title)
@@ -82,7 +83,7 @@ class JobsDock(QDockWidget):
     def sizeHint(self) -> QSize:
         """A few rows."""
         metrics = current_theme().metrics
-        return QSize(600, metrics.row * 4 + metrics.table_header + SPACE_S)
+        return QSize(600, metrics.row * 3 + metrics.table_header + SPACE_S)
 
     def set_actions(self, actions: list[QAction]) -> None:
         """Offer these in the context menu and, where they have an icon, as tools."""

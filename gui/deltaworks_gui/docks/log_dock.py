@@ -34,6 +34,7 @@ class LogDock(QDockWidget):
         self._stack = QStackedWidget()
         self._stack.addWidget(EmptyState("Empty_Log", self.tr("Nothing logged yet")))
         self._stack.addWidget(self.table)
+        self._stack.setMinimumHeight(current_theme().metrics.row * 2)  # below the empty state's own
         self.setWidget(self._stack)
         self._level = QComboBox()
         self._level.setObjectName("LogLevel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import traceback
 from multiprocessing.connection import Connection
 
 _NICE = 5  # the window gets the core when both want it
@@ -25,6 +26,9 @@ def run_engine(connection: Connection, threads: int) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    from deltaworks.studies.serve import serve
-
+    try:
+        from deltaworks.studies.serve import serve
+    except Exception as error:  # whatever keeps the engine from loading, the window says it
+        connection.send(("refused", f"{type(error).__name__}: {error}", traceback.format_exc()))
+        return
     serve(connection)

@@ -157,6 +157,12 @@ class LaneWorker(QObject):
             log.info("engine of %s is ready: %s", self._lane_id, rest[0] if rest else "")
             self.lane_news.emit(LaneNews(self._lane_id, "running"))
             return
+        if kind == "refused":
+            run.error = f"The compute engine did not start: {rest[0]}."
+            run.details = str(rest[1])
+            run.outcome = "failed"
+            self._drop_engine()
+            return
         if not rest or rest[0] != run.job_id:
             return  # of a job that is over
         run.heard_at = time.monotonic()

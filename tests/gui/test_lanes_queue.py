@@ -404,3 +404,18 @@ def test_only_the_newest_reports_stay_in_memory() -> None:
 
 def test_states_that_end_a_job_lead_nowhere() -> None:
     assert {state for state in JobState if not MOVES[state]} == ENDED
+
+
+def test_an_engine_that_cannot_load_says_why(queue: JobQueue, qtbot: QtBot, engine: Any) -> None:
+    def refuse(connection: Any) -> None:
+        connection.send(("refused", "ImportError: no torch", "Traceback …"))
+
+    serve, engine.serve = engine.serve, refuse
+    first = queue.submit("never", {"kind": "fake"})
+    failed = wait_for(qtbot, queue, first, S.FAILED)
+    engine.serve = serve
+    second = queue.submit("later", {"kind": "fake"})
+
+    assert failed.error == "The compute engine did not start: ImportError: no torch."
+    assert failed.details == "Traceback …"
+    wait_for(qtbot, queue, second, S.SUCCEEDED)

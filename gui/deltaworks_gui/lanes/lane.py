@@ -6,6 +6,7 @@ job runs, through a queue of short orders; the worker answers by signals only.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -128,7 +129,8 @@ class LaneWorker(QObject):
 
     def _drive(self, run: _Run, order: RunOrder) -> None:
         connection = self._connect()
-        connection.send(("run", order.job_id, order.recipe))
+        with contextlib.suppress(OSError):  # it may be gone already; its last words say why
+            connection.send(("run", order.job_id, order.recipe))
         while run.outcome is None:
             if connection.poll(POLL_S):
                 self._hear(run, connection.recv())

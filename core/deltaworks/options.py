@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,9 +19,14 @@ T = TypeVar("T", bound="Options")
 
 
 class Options(BaseModel):
-    """A frozen record that refuses unknown names."""
+    """A frozen record that refuses unknown names.
+
+    Attributes:
+        dropped: options of earlier versions, and what holds in their place.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    dropped: ClassVar[Mapping[str, str]] = {}
 
 
 def option(
@@ -164,14 +169,18 @@ def read_options(options: type[T], values: Mapping[str, Any], *, where: str) -> 
     try:
         return options(**values)
     except ValidationError as error:
-        known = ", ".join(options.model_fields) or "none"
-        faults = "; ".join(_fault(item, known) for item in error.errors())
+        faults = "; ".join(_fault(item, options) for item in error.errors())
         raise OptionError(faults, where=where, fix="Correct the options and try again") from error
 
 
-def _fault(item: Any, known: str) -> str:
+def _fault(item: Any, options: type[Options]) -> str:
     name = ".".join(str(part) for part in item["loc"])
+    if name in options.dropped:
+        return f"option '{name}' is no more: {options.dropped[name]}"
     if item["type"] == "extra_forbidden":
+        known = ", ".join(options.model_fields) or "none"
         return f"unknown option '{name}' (known: {known})"
-    text = str(item["msg"])
+    text = str(item["msg"]).removeprefix("Value error, ")
+    if not name:  # what the options say of each other
+        return text
     return f"option '{name}' is {item['input']!r}: {text[0].lower()}{text[1:]}"

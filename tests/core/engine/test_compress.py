@@ -24,8 +24,8 @@ EVERY = [
     "delta-dct",
     {"method": "dare", "options": {"drop_rate": 0.5}},
     "magnitude",
-    {"method": "low-rank", "options": {"budget": "rank", "rank": 4}},
-    {"method": "low-rank", "options": {"budget": "rank", "rank": 8}},
+    {"method": "low-rank", "options": {"rank": 4}},
+    {"method": "low-rank", "options": {"rank": 8}},
     "lossless",
 ]
 
@@ -130,9 +130,7 @@ def test_a_lossless_artefact_is_exact_and_says_so(
 
 
 def test_the_file_holds_its_report_and_recipe(compressing: MakeCompress, tiny_base: Path) -> None:
-    recipe = compressing(
-        [{"method": "low-rank", "options": {"budget": "rank", "rank": 4}}], seed=5, threads=2
-    )
+    recipe = compressing([{"method": "low-rank", "options": {"rank": 4}}], seed=5, threads=2)
 
     artefact = run(recipe, JobControl()).artefacts[0]
 

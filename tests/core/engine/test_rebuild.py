@@ -18,7 +18,7 @@ LOSSY = [
     "delta-dct",
     "dare",
     "magnitude",
-    {"method": "low-rank", "options": {"budget": "rank", "rank": 4}},
+    {"method": "low-rank", "options": {"rank": 4}},
 ]
 
 

@@ -139,9 +139,7 @@ def test_only_what_is_kept_stays_on_disk(
 
 
 def test_settings_of_one_method_are_told_apart(sweeping: MakeSweep, tiny_expert: Path) -> None:
-    settings = [
-        {"method": "low-rank", "options": {"budget": "rank", "rank": rank}} for rank in (2, 4)
-    ]
+    settings = [{"method": "low-rank", "options": {"rank": rank}} for rank in (2, 4)]
 
     sweep, _ = run(sweeping([*settings, "sign"], experts=[tiny_expert], keep="all"))
 

@@ -7,11 +7,12 @@ the same spread in float16: ``A = sqrt(S) V'`` and ``B = U sqrt(S)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from deltaworks.methods.compression.parts import finite_delta, one_float, take
 from deltaworks.methods.method import CompressionMethod
@@ -27,37 +28,31 @@ if TYPE_CHECKING:
 
 _SKETCH_FROM = 2048
 _SKETCH_SHARE = 16
+_BITS = 1.0
 
 
 class LowRankOptions(Options):
     """Options of low rank."""
 
-    budget: Literal["bits", "rank"] = option(
-        "bits",
-        title="Choose by",
-        help="Say how many bits a weight may cost, or say the rank itself.",
-        labels={"bits": "Bits per weight", "rank": "Rank"},
-    )
     bits: float = option(
-        1.0,
+        _BITS,
         gt=0.0,
         le=16.0,
         unit="bits",
         title="Bits per weight",
         help="What the two factors may cost; the rank follows from the size of each "
-        "matrix, at least 1. Used when the choice is by bits.",
+        "matrix, at least 1. Leave it as it is when you choose a rank.",
         step=0.25,
         sweepable=True,
         sweep=(0.25, 0.5, 1.0, 2.0),
     )
     rank: int = option(
-        128,
-        ge=1,
+        0,
+        ge=0,
         le=65536,
         unit="rank",
         title="Rank",
-        help="Singular triples kept of every matrix. Used when the choice is by rank.",
-        log=True,
+        help="Singular triples kept of every matrix. 0 lets the bits per weight decide.",
         sweepable=True,
     )
     solver: Literal["auto", "exact", "sketch"] = option(
@@ -69,11 +64,25 @@ class LowRankOptions(Options):
         labels={"auto": "Automatic", "exact": "Exact", "sketch": "Sketch"},
     )
 
+    dropped: ClassVar[Mapping[str, str]] = {
+        "budget": "a rank above 0 decides alone, and with rank 0 the bits do"
+    }
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> LowRankOptions:
+        """Refuse bits that would have no effect."""
+        if self.rank and self.bits != _BITS:
+            raise ValueError(
+                f"rank {self.rank} and bits {self.bits:g} are both chosen; "
+                f"give one, with rank 0 or bits {_BITS:g}"
+            )
+        return self
+
 
 def rank_for(stack: Stack, options: LowRankOptions) -> int:
     """Rank of every matrix of a stack: as asked, at least 1, at most what there is."""
     most = min(stack.rows, stack.cols)
-    if options.budget == "rank":
+    if options.rank:
         return min(options.rank, most)
     wanted = options.bits * stack.rows * stack.cols / (16 * max(1, stack.rows + stack.cols))
     return min(max(1, int(wanted)), most)

@@ -43,7 +43,7 @@ class ActionRecord:
         why_not: why it cannot be done now; empty when it can.
         is_checked: makes it checkable and tells its state.
         group: only one of a group is checked.
-        in_table: the key works in the page's table only, where the page adds the action.
+        in_table: the key works in the page's ``action_widget`` only.
         starts_section: a line stands before it.
     """
 
@@ -287,6 +287,10 @@ class ActionSet(QObject):
     def all(self) -> list[QAction]:
         """In the order of the menus."""
         return list(self._actions.values())
+
+    def is_in_table(self, name: str) -> bool:
+        """Whether an action's key works in a page's table only."""
+        return self._records[name].in_table
 
     def menu_of(self, name: str) -> str:
         """Which menu an action stands in."""

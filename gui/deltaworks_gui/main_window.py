@@ -111,7 +111,17 @@ class MainWindow(QMainWindow):
             page = record.make(self.context)
             self._pages[name] = page
             self.space.add_page(page)
+            self._add_table_actions(page, record)
         return self._pages[name]
+
+    def _add_table_actions(self, page: Page, record: PageRecord) -> None:
+        """Single letters would be typed into search fields; they work in the table alone."""
+        table = page.action_widget()
+        if table is not None:
+            names = [name for name in sorted(record.handles) if name in self.actions_]
+            table.addActions(
+                [self.actions_[name] for name in names if self.actions_.is_in_table(name)]
+            )
 
     def show_page(self, name: str, payload: object = None) -> None:
         """Bring a page to the front."""
@@ -151,7 +161,8 @@ class MainWindow(QMainWindow):
         handled = frozenset(name for record in self._records.values() for name in record.handles)
         actions = ActionSet(action_records(self, self.commands), handled, self._handler, self)
         for action in actions.all:
-            self.addAction(action)
+            if not actions.is_in_table(action.objectName()):
+                self.addAction(action)
         actions.fill(self.menuBar())
         names = ("act_job_pause", "act_job_cancel", "act_job_retry")
         self.space.jobs.set_actions([actions[name] for name in names])

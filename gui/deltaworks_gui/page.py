@@ -59,6 +59,10 @@ class Page(QWidget):
         """How this page does actions, by objectName."""
         return {}
 
+    def action_widget(self) -> QWidget | None:
+        """Where the window's single-letter keys work; None where the page has no such table."""
+        return None
+
     def activate(self, payload: object = None) -> None:
         """The page comes to the front; ``payload`` is what ``show_page`` was given."""
 

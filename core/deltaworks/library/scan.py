@@ -25,7 +25,7 @@ from deltaworks.progress import JobControl, Progress, Warned
 FIRST_BATCH_SECONDS = 0.1
 BATCH_SECONDS = 0.25
 BATCH_ROWS = 200
-_WORKERS = min(4, os.cpu_count() or 1)
+_WORKERS = max(1, min(4, (os.cpu_count() or 2) - 1))  # one core is for the window
 
 
 @dataclass(frozen=True, slots=True)

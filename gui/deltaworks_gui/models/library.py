@@ -271,11 +271,15 @@ class LibraryModel(QAbstractItemModel):
 
 
 class LibraryFilter(QSortFilterProxyModel):
-    """Shows the models whose ids are accepted; sorting is the model's own."""
+    """Shows the models whose ids are accepted; sorting is the model's own.
+
+    Args:
+        model: the whole ``library``.
+    """
 
     def __init__(self, model: LibraryModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._model = model
+        self.library = model
         self._accepted: frozenset[int] | None = None
         self.setSourceModel(model)
         self.setDynamicSortFilter(False)
@@ -296,13 +300,13 @@ class LibraryFilter(QSortFilterProxyModel):
         """Files go with their model."""
         if self._accepted is None or parent.isValid():
             return True
-        return self._model.index(row, 0).data(ModelRole.ID) in self._accepted
+        return self.library.index(row, 0).data(ModelRole.ID) in self._accepted
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Let the model sort: comparing in Python, pair by pair, takes seconds."""
-        self._model.sort(column, order)
+        self.library.sort(column, order)
 
     def ids(self, indexes: Iterable[QModelIndex]) -> list[int]:
         """Ids of the models of these indexes, each once, in their order."""
-        found = (self._model.row_at(self.mapToSource(index)) for index in indexes)
+        found = (self.library.row_at(self.mapToSource(index)) for index in indexes)
         return list(dict.fromkeys(row.id for row in found if row is not None))

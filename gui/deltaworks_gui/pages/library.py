@@ -5,80 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, QUrl, Slot
-from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QStackedWidget,
-    QTreeView,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QPoint, Qt, QUrl, Slot
+from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from deltaworks.library.rows import ModelRow
 from deltaworks.recipes.documents import dump_recipe
+from deltaworks.recipes.naming import slug
 from deltaworks.recipes.schema import ModelRef, RebuildRecipe
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.rebuild import RebuildDialog
 from deltaworks_gui.formats import format_size
-from deltaworks_gui.models.library_entry import COLUMNS, NUMBERS
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.library_controller import LibraryController, LibraryState
-from deltaworks_gui.payloads import (
-    LibraryChoice,
-    WorkbenchDemo,
-    WorkbenchInputs,
-)
+from deltaworks_gui.pages.library_view import LibraryView
+from deltaworks_gui.payloads import LibraryChoice, WorkbenchDemo, WorkbenchInputs
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, current_theme, set_look
 from deltaworks_gui.widgets.buttons import link_button, quiet_button, secondary_button
-from deltaworks_gui.widgets.delegates import (
-    CellDelegate,
-    NameDelegate,
-    NumberDelegate,
-    StateDelegate,
-)
 from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.search_field import SearchField
-from deltaworks_gui.widgets.tables import prepare_tree
 
-HIDDEN = ("safety", "used", "location", "arch", "licence", "source", "hash", "tags")
-"""Columns that are not shown until asked for."""
-WIDTHS = {
-    "name": 230,
-    "role": 78,
-    "family": 118,
-    "params": 92,
-    "dtype": 74,
-    "size": 82,
-    "saved": 82,
-    "quality": 78,
-    "state": 126,
-    "modified": 108,
-}
-"""At a text size of 100 %."""
 _KEY = "library/header"
-_ROW = 34
-"""Height of a row at a text size of 100 %; widths grow with it."""
-
-
-class LibraryView(QTreeView):
-    """The table: its first column takes what the others leave, and never too little."""
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the names."""
-        super().resizeEvent(event)
-        self.fit_names()
-
-    def fit_names(self) -> None:
-        """Widen the first column; the rest scrolls when there is no room."""
-        header = self.header()
-        others = sum(header.sectionSize(number) for number in range(1, header.count()))
-        least = int(WIDTHS["name"] * current_theme().metrics.row / _ROW)
-        header.resizeSection(0, max(least, self.viewport().width() - others))
+_LONGEST = 36
+"""Letters of a search or a path that a title in large type holds."""
 
 
 class LibraryPage(Page):
@@ -90,25 +39,22 @@ class LibraryPage(Page):
         self.search = SearchField(
             self.tr("Search name, family, tag, path"), object_name="LibrarySearch"
         )
-        self.view = LibraryView()
-        self._counts = QLabel()
+        self.view = LibraryView(self.controller.filter)
+        self._wanted: tuple[str, ...] = ()
         self._build_header()
-        self._build_view()
-        self._strip, self._strip_text, self._stop = self._build_strip()
+        self._build_strip()
+        self._build_states()
         self._stack = QStackedWidget()
         self._table = self._build_table()
-        self._welcome = self._build_welcome()
-        self._no_match = EmptyState("Empty_LibraryMatch", "", icon="search")
-        self._no_match.set_buttons(self.tr("Clear filters"))
-        self._loading = EmptyState("Loading_Library", self.tr("Reading the library…"), busy=True)
-        self._fault = EmptyState("Error_Library", "", icon="warning")
-        self._fault.set_buttons(self.tr("Retry"), self.tr("Remove folder"))
         for widget in (self._loading, self._welcome, self._table, self._no_match, self._fault):
             self._stack.addWidget(widget)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self._stack)
+        columns = context.settings.blob(_KEY)
+        if not context.is_safe and not columns.isEmpty():
+            self.view.restore(columns)
         self._connect()
         self._show()
         self.controller.start()
@@ -123,52 +69,26 @@ class LibraryPage(Page):
         self.header.add_action(self._columns)
         self.header.add_action(self._add)
 
-    def _build_view(self) -> None:
-        view, controller = self.view, self.controller
-        view.setModel(controller.filter)
-        prepare_tree(view, name="LibraryView", accessible_name=self.tr("Models"))
-        view.setDragEnabled(True)
-        view.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
-        view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        view.setExpandsOnDoubleClick(False)
-        header = view.header()
-        header.setStretchLastSection(False)
-        for number, column in enumerate(COLUMNS):
-            view.setItemDelegateForColumn(number, self._delegate(column))
-            view.setColumnHidden(number, column in HIDDEN)
-        self._fit_columns()
-        if not self.context.is_safe and not (state := self.context.settings.blob(_KEY)).isEmpty():
-            header.restoreState(state)
-        view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-
-    def _delegate(self, column: str) -> CellDelegate:
-        if column == "name":
-            return NameDelegate(self.view)
-        if column == "state":
-            return StateDelegate(self.view)
-        return NumberDelegate(self.view) if column in NUMBERS else CellDelegate(self.view)
-
-    def _build_strip(self) -> tuple[QWidget, QLabel, QWidget]:
-        strip, text = QWidget(), QLabel()
-        strip.setObjectName("LibraryStrip")
-        set_look(strip, surface="info")
-        stop = link_button(self.tr("Stop"), name="btn_stop_scan")
-        row = QHBoxLayout(strip)
+    def _build_strip(self) -> None:
+        self._strip, self._strip_text = QWidget(), QLabel()
+        self._strip.setObjectName("LibraryStrip")
+        set_look(self._strip, surface="info")
+        self._stop = link_button(self.tr("Stop"), name="btn_stop_scan")
+        row = QHBoxLayout(self._strip)
         row.setContentsMargins(SPACE_L, SPACE_S, SPACE_L, SPACE_S)
-        row.addWidget(text, 1)
-        row.addWidget(stop)
-        stop.clicked.connect(self.controller.stop_scan)
-        return strip, text, stop
+        row.addWidget(self._strip_text, 1)
+        row.addWidget(self._stop)
 
     def _build_table(self) -> QWidget:
-        table = QWidget()
+        table, foot = QWidget(), QWidget()
         set_look(table, surface="panel")
-        foot = QWidget()
         set_look(foot, surface="footer")
         row = QHBoxLayout(foot)
         row.setContentsMargins(SPACE_L, SPACE_S, SPACE_L, SPACE_S)
         row.setSpacing(SPACE_M)
-        self._hint = QLabel()
+        self._counts, self._hint = QLabel(), QLabel()
+        self._counts.setObjectName("LibraryCounts")
+        self._hint.setObjectName("LibraryHint")
         set_look(self._counts, role="secondary")
         set_look(self._hint, role="caption", tone="warn")
         row.addWidget(self._counts)
@@ -182,8 +102,8 @@ class LibraryPage(Page):
         column.addWidget(foot)
         return table
 
-    def _build_welcome(self) -> EmptyState:
-        welcome = EmptyState(
+    def _build_states(self) -> None:
+        self._welcome = EmptyState(
             "Empty_Library",
             self.tr("Welcome"),
             self.tr("See what your models weigh, and make the fine-tunes small."),
@@ -193,27 +113,33 @@ class LibraryPage(Page):
             illustration="welcome",
             hint=self.tr("or drop a folder of models anywhere in this window"),
         )
-        welcome.primary.setObjectName("btn_demo")
-        welcome.secondary.setObjectName("btn_add_folder")
-        return welcome
+        self._welcome.primary.setObjectName("btn_demo")
+        self._welcome.secondary.setObjectName("btn_add_folder")
+        self._no_match = EmptyState("Empty_LibraryMatch", "", icon="search")
+        self._no_match.set_buttons(self.tr("Clear filters"))
+        self._loading = EmptyState("Loading_Library", self.tr("Reading the library…"), busy=True)
+        self._fault = EmptyState("Error_Library", "", icon="warning")
+        self._fault.set_buttons(self.tr("Retry"), self.tr("Remove folder"))
 
     def _connect(self) -> None:
         controller = self.controller
         controller.changed.connect(self._show)
         controller.demo_ready.connect(self._on_demo_ready)
+        controller.model.renamed.connect(controller.rename)
         self.search.textChanged.connect(controller.search)
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
         self.view.customContextMenuRequested.connect(self._on_menu)
-        self.view.doubleClicked.connect(self._on_double_click)
+        self.view.activated.connect(self._on_activated)
+        self.view.search_asked.connect(self.focus_search)
         self._columns.clicked.connect(self._on_columns)
-        self._add.clicked.connect(self.add_folder)
+        self._add.clicked.connect(self._on_add_folder)
+        self._stop.clicked.connect(controller.stop)
+        self._loading.primary_clicked.connect(controller.stop)
         self._welcome.primary_clicked.connect(controller.try_demo)
-        self._welcome.secondary_clicked.connect(self.add_folder)
+        self._welcome.secondary_clicked.connect(self._on_add_folder)
         self._no_match.primary_clicked.connect(self.search.clear)
         self._fault.primary_clicked.connect(controller.rescan)
         self._fault.secondary_clicked.connect(self._on_remove_root)
-        current_theme().changed.connect(self._fit_columns)
-        controller.model.renamed.connect(controller.rename)
 
     # Showing
 
@@ -221,26 +147,31 @@ class LibraryPage(Page):
     def _show(self) -> None:
         state = self.controller.state
         self._stack.setCurrentWidget(self._body(state))
-        self._strip.setVisible(bool(state.scanning))
-        self._strip_text.setText(state.scanning)
-        self._hint.setText(state.hint)
+        self._strip.setVisible(bool(state.busy))
+        self._strip_text.setText(_cut(state.busy, 90))
+        self._hint.setText(_cut(state.hint, 90))
+        self._hint.setToolTip(state.hint)
         self._counts.setText(self._count_text(state))
-        self._welcome.primary.setEnabled(not state.scanning)
-        self.context.navigator.want_inspector(self.wants_inspector)
+        if self._wanted and not state.is_loading:
+            self._choose_wanted()
+        if self.isVisible():
+            self.context.navigator.want_inspector(self.wants_inspector)
 
     def _body(self, state: LibraryState) -> QWidget:
-        if state.is_loading:
+        if state.is_loading or (state.busy and not state.total):
+            self._loading.set_texts(_cut(state.busy, 60) or self.tr("Reading the library…"))
+            self._loading.set_buttons(self.tr("Stop") if state.busy else "")
             return self._loading
+        if not state.total and state.fault:
+            title = self.tr("Cannot read {0}").format(_cut(state.faulty_root))
+            self._fault.set_texts(title, state.fault)
+            return self._fault
         if not state.total:
-            if state.fault:
-                title = self.tr("Cannot read {0}").format(state.faulty_root)
-                self._fault.set_texts(title, state.fault)
-                return self._fault
             return self._welcome
         if not state.shown and state.query.strip():
-            title = self.tr("Nothing matches “{0}”").format(state.query)
+            title = self.tr("Nothing matches “{0}”").format(_cut(state.query))
             hidden = self.tr("{0} models are hidden by filters.").format(state.total)
-            self._no_match.set_texts(title, hidden)
+            self._no_match.set_texts(title, state.hint or hidden)
             return self._no_match
         return self._table
 
@@ -257,13 +188,6 @@ class LibraryPage(Page):
                 self.tr("selected {0}, {1}").format(len(state.selected), format_size(size))
             )
         return " · ".join(parts)
-
-    @Slot()
-    def _fit_columns(self) -> None:
-        scale = current_theme().metrics.row / _ROW
-        for name, width in WIDTHS.items():
-            self.view.setColumnWidth(COLUMNS.index(name), int(width * scale))
-        self.view.fit_names()
 
     # The window's questions
 
@@ -294,11 +218,19 @@ class LibraryPage(Page):
 
     def activate(self, payload: object = None) -> None:
         """Select what another page points at, or begin the demo."""
+        self.controller.show_in_front(True)
         if isinstance(payload, LibraryChoice):
-            self._choose(payload.paths)
+            self.search.clear()
+            self._wanted = payload.paths
+            self._choose_wanted()
         elif payload == "demo":
             self.controller.try_demo()
 
+    def deactivate(self) -> None:
+        """From now on the Inspector is about something else."""
+        self.controller.show_in_front(False)
+
+    @Slot()
     def focus_search(self) -> bool:
         """Put the keyboard in the search field."""
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -307,8 +239,8 @@ class LibraryPage(Page):
 
     def focus_body(self) -> None:
         """Put the keyboard on the table, or on the button to press."""
-        on_table = self._stack.currentWidget() is self._table
-        (self.view if on_table else self._welcome.primary).setFocus()
+        body = self._stack.currentWidget()
+        (body.primary if isinstance(body, EmptyState) else self.view).setFocus()
 
     def escape(self) -> bool:
         """Clear the search, else the selection."""
@@ -321,7 +253,7 @@ class LibraryPage(Page):
         return False
 
     def save_state(self) -> None:
-        """Remember the columns."""
+        """Remember the columns and the order."""
         self.context.settings.set(_KEY, self.view.header().saveState())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -333,68 +265,69 @@ class LibraryPage(Page):
 
     # What was clicked
 
+    def _action(self, name: str) -> QAction | None:
+        """One of the window's actions; None where the page stands alone."""
+        return self.window().findChild(QAction, name)
+
     @Slot()
-    def add_folder(self) -> None:
-        """Ask for a folder and watch it."""
-        chosen = QFileDialog.getExistingDirectory(self, self.tr("Add folder"), str(Path.home()))
-        if chosen:
-            self.controller.add_paths([chosen])
+    def _on_add_folder(self) -> None:
+        action = self._action("act_add_folder")
+        if action is not None:
+            action.trigger()
 
     @Slot()
     def _on_selection(self) -> None:
-        self.controller.select(
-            self.controller.filter.ids(self.view.selectionModel().selectedRows())
-        )
+        self.controller.select(self.view.selected_ids())
 
     @Slot(QPoint)
     def _on_menu(self, place: QPoint) -> None:
+        if not self.controller.selected:
+            return
         menu = QMenu(self.view)
+        menu.setObjectName("LibraryMenu")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        names = [name for name in self.handlers() if name != "act_refresh"]
-        actions = {one.objectName(): one for one in self.window().findChildren(QAction)}
-        for name in names:
+        for name in self.handlers():
             if name in {"act_compress", "act_restore", "act_rename"}:
                 menu.addSeparator()
-            if name in actions:
-                menu.addAction(actions[name])
-        roles = menu.addMenu(self.tr("Set role"))
-        roles.setEnabled(bool(self.controller.state.selected))
-        for role in ("Base", "Expert", "Merge", "Repaired"):
-            roles.addAction(role).triggered.connect(self._on_role)
-        roles.addSeparator()
-        roles.addAction(self.tr("As found")).triggered.connect(self._on_role)
+            action = self._action(name)
+            if action is not None and name != "act_refresh":
+                menu.addAction(action)
+        self._add_roles(menu)
         menu.popup(self.view.viewport().mapToGlobal(place))
+
+    def _add_roles(self, menu: QMenu) -> None:
+        roles = menu.addMenu(self.tr("Set role"))
+        choices = {
+            "Base": self.tr("Base"),
+            "Expert": self.tr("Expert"),
+            "Merge": self.tr("Merge"),
+            "Repaired": self.tr("Repaired"),
+            "": self.tr("As found"),
+        }
+        for role, text in choices.items():
+            if not role:
+                roles.addSeparator()
+            action = roles.addAction(text)
+            action.setData(role)
+            action.triggered.connect(self._on_role)
 
     @Slot()
     def _on_role(self) -> None:
         action = self.sender()
         if isinstance(action, QAction):
-            text = action.text()
-            self.controller.set_role("" if text == self.tr("As found") else text)
+            self.controller.set_role(str(action.data()))
 
     @Slot()
     def _on_columns(self) -> None:
-        menu = QMenu(self._columns)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for number in range(1, len(COLUMNS)):
-            title = self.controller.model.headerData(number, Qt.Orientation.Horizontal)
-            action = menu.addAction(str(title))
-            action.setCheckable(True)
-            action.setChecked(not self.view.isColumnHidden(number))
-            action.setData(number)
-            action.toggled.connect(self._on_column)
-        menu.popup(self._columns.mapToGlobal(self._columns.rect().bottomLeft()))
-
-    @Slot(bool)
-    def _on_column(self, shown: bool) -> None:
-        action = self.sender()
-        if isinstance(action, QAction):
-            self.view.setColumnHidden(int(action.data()), not shown)
-            self.view.fit_names()
+        button = self._columns
+        self.view.show_column_menu(button.mapToGlobal(button.rect().bottomLeft()))
 
     @Slot()
-    def _on_double_click(self) -> None:
-        self.context.navigator.want_inspector(True)
+    def _on_activated(self) -> None:
+        """Enter or a double click: all about this model."""
+        action = self._action("act_dock_inspector")
+        if action is not None and not action.isChecked():
+            action.trigger()
 
     @Slot()
     def _on_remove_root(self) -> None:
@@ -422,24 +355,23 @@ class LibraryPage(Page):
         self.context.navigator.status(self.tr("In the Workbench: {0}").format(names))
 
     def _rename(self) -> None:
-        self.view.edit(self.view.currentIndex().siblingAtColumn(0))
+        self.view.edit(self.view.index_of(self.controller.selected[0].id))
 
     def _show_folder(self) -> None:
-        path = Path(self.controller.selected[0].path)
-        folder = path if path.is_dir() else path.parent
+        row = self.controller.selected[0]
+        is_file = any(file.path == row.path for file in row.files)
+        folder = Path(row.path).parent if is_file else Path(row.path)
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
     def _rebuild(self) -> None:
         row = self.controller.selected[0]
-        name = row.name.replace("/", "-").replace(" · ", "-").replace(" ", "-")
-        folder = self.context.home.store / "rebuilt" / name
-        dialog = RebuildDialog(row, folder, self.window(), self.context.settings)
+        folder = self.context.home.store / "rebuilt" / (slug(row.name) or "model")
+        dialog = RebuildDialog(row, folder, self.context, self.window())
         dialog.accepted_at.connect(self._on_rebuild)
         dialog.open()
 
-    @Slot(object)
-    def _on_rebuild(self, folder: str) -> None:
-        row = self.controller.selected[0]
+    @Slot(object, object)
+    def _on_rebuild(self, row: ModelRow, folder: str) -> None:
         base = self.controller.model.row_by_id(row.family_id or 0)
         recipe = RebuildRecipe(
             delta=ModelRef(path=row.path, name=row.name),
@@ -448,16 +380,12 @@ class LibraryPage(Page):
         )
         self.context.queue.submit(self.tr("Rebuild {0}").format(row.name), dump_recipe(recipe))
 
-    def _choose(self, paths: tuple[str, ...]) -> None:
-        model, view = self.controller.filter, self.view
-        self.search.clear()
-        view.clearSelection()
-        rows = [row for row in self.controller.model.rows if row.path in paths]
-        command = QItemSelectionModel.SelectionFlag
-        for row in rows:
-            index = model.mapFromSource(self.controller.model.index_of(row.id))
-            view.selectionModel().select(index, command.Select | command.Rows)
-            view.scrollTo(index)
+    def _choose_wanted(self) -> None:
+        """Select what another page pointed at, as soon as it is listed."""
+        rows = [row.id for row in self.controller.model.rows if row.path in self._wanted]
+        if rows:
+            self._wanted = ()
+            self.view.choose(rows)
 
     # Why something cannot be done
 
@@ -476,3 +404,11 @@ class LibraryPage(Page):
         if len(rows) != 1 or rows[0].role != "Delta":
             return self.tr("Select one delta.")
         return self.controller.why_not_usable()
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    """Leave out the middle of what is too long for one line."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}…{text[-half:]}"

@@ -12,14 +12,14 @@ class AppError(Exception):
     Args:
         what: one clause with the offending value, no full stop.
         where: file, tensor or option that it concerns.
-        fix: what the user can do, as one sentence.
+        fix: what the user can do, as one sentence; its full stop may be left out.
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.where = where
-        self.fix = fix
+        self.fix = f"{fix}." if fix and fix[-1] not in ".?!" else fix
 
     def __str__(self) -> str:
         """Give one line: where, what, what to do."""

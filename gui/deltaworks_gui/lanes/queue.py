@@ -95,7 +95,9 @@ class JobQueue(QObject):
         self._threads = {spec.id: self._lane_thread(spec) for spec in lanes}
         self._running_on: dict[str, str | None] = dict.fromkeys(self._lanes)
         self._tick = QTimer(self)
-        self._tick.setTimerType(Qt.TimerType.PreciseTimer)  # a coarse one may come 5 % early
+        # Never sooner: a repeating timer catches up when it is late, a coarse one comes 5 % early.
+        self._tick.setTimerType(Qt.TimerType.PreciseTimer)
+        self._tick.setSingleShot(True)
         self._tick.setInterval(TICK_MS)
         self._tick.timeout.connect(self._on_tick)
 
@@ -263,10 +265,9 @@ class JobQueue(QObject):
         return moved
 
     def _finish(self, job: Job, state: JobState, **changes: Any) -> None:
-        now = self._clock()
         clock = self._clocks.pop(job.id, None)
         if clock is not None:
-            changes["running_seconds"] = clock.seconds(now)
+            changes["running_seconds"] = clock.seconds(self._clock())
         self._news.pop(job.id, None)
         self._cancelled_at.pop(job.id, None)
         self._pausing.discard(job.id)
@@ -309,10 +310,8 @@ class JobQueue(QObject):
 
     def _save(self, ended: Sequence[Job] = ()) -> None:
         if self._writer is not None:
-            # In the order of the list, so that the queue's order comes back with it.
-            jobs = tuple(self._board.listed())
-            state = QueueState(jobs, self._is_held, self._past.as_json())
-            self._writer.save(state, ended)
+            jobs = tuple(self._board.listed())  # the queue's order comes back with it
+            self._writer.save(QueueState(jobs, self._is_held, self._past.as_json()), ended)
 
     # --- news from the lanes --------------------------------------------------------------------
 
@@ -336,8 +335,7 @@ class JobQueue(QObject):
         found = self._board.get(news.job_id)
         if found is None:
             return
-        job = self._began(found)
-        event = news.event
+        job, event = self._began(found), news.event
         if isinstance(event, Measured):
             self.measured.emit(job.id, event.subject, dict(event.values))
         else:
@@ -389,6 +387,7 @@ class JobQueue(QObject):
                 clock = self._clocks[job.id]
                 if job.id in self._news or clock.seconds(now) - clock.shown >= 1.0:
                     self._apply(job.id)
+        self._tick.start()
 
     def _apply(self, job_id: str) -> None:
         """Make the newest progress visible; it never goes back."""

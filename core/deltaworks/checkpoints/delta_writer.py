@@ -43,6 +43,7 @@ from deltaworks.errors import FileError
 from deltaworks.methods import compression_method
 from deltaworks.numerics.words import NUMPY_DTYPE
 from deltaworks.product import VERSION
+from deltaworks.progress import JobControl
 
 if TYPE_CHECKING:
     from deltaworks.methods.method import Parts
@@ -201,26 +202,34 @@ class DeltaWriter:
         self._digests.append(hashlib.blake2b(raw, digest_size=16).digest())
         self._stored.append(TensorInfo(name, words.shape, _STORED_AS[plain.dtype]))
 
-    def finish(self, report_json: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    def finish(
+        self,
+        report_json: Callable[[dict[str, Any]], dict[str, Any]],
+        control: JobControl | None = None,
+    ) -> Path:
         """Put the header in front, read everything back, and give the file its name.
 
         Args:
             report_json: from the sizes (``file_bytes``, ``original_bytes``, ``by_kind``)
                 to the report as plain data. Called several times, since the report is
                 part of the size; it must give the same for the same sizes.
+            control: stops or pauses the reading back; it is told nothing.
 
         Raises:
             ValueError: a tensor of the expert was not stored.
             FileError: what is on disk is not what was written, or the name was taken.
-            SpaceError: the disk is full. After any error nothing is left behind.
+            SpaceError: the disk is full.
+            CancelledError: stopped. After any error nothing is left behind.
         """
+        control = control or JobControl()
         try:
             missing = set(self._expert.names) ^ self._taken
             if missing:
                 raise ValueError(f"not stored, or not of the expert: {sorted(missing)[:3]}")
             header = self._fitting_header(report_json)
-            self._complete(header)
-            self._check(header)
+            self._complete(header, control)
+            self._check(header, control)
+            control.check()
             publish_file(self.partial, self.path)
         except BaseException:
             self.abort()
@@ -264,20 +273,20 @@ class DeltaWriter:
             "app_version": VERSION,
         }
 
-    def _complete(self, header: bytes) -> None:
+    def _complete(self, header: bytes, control: JobControl) -> None:
         """Shift the parts, so that the header fits before them without a hole."""
         assert self._file is not None
         self._file.allocate(len(header) + self._at)
-        self._file.move(self._at, 0, len(header))
+        self._file.move(self._at, 0, len(header), control)
         self._file.write_at(header, 0)
         self._file.sync()
 
-    def _check(self, header: bytes) -> None:
+    def _check(self, header: bytes, control: JobControl) -> None:
         """Compare every part with what was written, then open the file as any reader would."""
         assert self._file is not None
         at = len(header)
         for info, digest in zip(self._stored, self._digests, strict=True):
-            if self._file.hash_at(info.nbytes, at) != digest:
+            if self._file.hash_at(info.nbytes, at, control) != digest:
                 text = f"{info.name:.80} read back differs from what was written"
                 raise FileError(text, where=place(self.path), fix="Check the disk.")
             at += info.nbytes

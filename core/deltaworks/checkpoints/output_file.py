@@ -14,6 +14,7 @@ from types import TracebackType
 
 from deltaworks.checkpoints.faults import file_fault, place
 from deltaworks.errors import AppError, FileError, SpaceError
+from deltaworks.progress import JobControl
 
 _COPY_BYTES = 8 * 2**20
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
@@ -114,17 +115,19 @@ class OutputFile:
             )
         return data
 
-    def hash_at(self, n_bytes: int, offset: int) -> bytes:
+    def hash_at(self, n_bytes: int, offset: int, control: JobControl) -> bytes:
         """Hash what is on disk, piece by piece: blake2b of 128 bits."""
         digest = hashlib.blake2b(digest_size=16)
         for at in range(offset, offset + n_bytes, _COPY_BYTES):
+            control.check()
             digest.update(self.read_at(min(_COPY_BYTES, offset + n_bytes - at), at))
         return digest.digest()
 
-    def move(self, n_bytes: int, source: int, target: int) -> None:
+    def move(self, n_bytes: int, source: int, target: int, control: JobControl) -> None:
         """Move a stretch of the file to another offset, the two may overlap."""
         starts = range(0, n_bytes, _COPY_BYTES)
         for at in starts if target < source else reversed(starts):
+            control.check()
             data = self.read_at(min(_COPY_BYTES, n_bytes - at), source + at)
             self.write_at(data, target + at)
 

@@ -210,8 +210,7 @@ class ModelWriter:
 
     def _check_samples(self, control: JobControl) -> None:
         for file_name, at, n_bytes, digest in self._samples:
-            control.check()
-            if self._files[file_name].hash_at(n_bytes, at) != digest:
+            if self._files[file_name].hash_at(n_bytes, at, control) != digest:
                 raise FileError(
                     f"bytes {at:,} to {at + n_bytes:,} read back differ from what was written",
                     where=f"{self.folder.name}/{file_name}",

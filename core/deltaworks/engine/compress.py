@@ -102,7 +102,7 @@ def _expert(
             )
         run.control.check()
         with run.stage("finish"):
-            return outputs.finish()
+            return outputs.finish(run.control)
 
 
 def _read(job: CompressJob, expert: ExpertJob, task: TensorTask) -> _Read:

@@ -16,6 +16,7 @@ from deltaworks.engine.journal import Journal
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.engine.reports import Artefact
 from deltaworks.errors import AppError
+from deltaworks.progress import JobControl
 from deltaworks.recipes.schema import Setting
 
 
@@ -78,7 +79,7 @@ class DeltaOutput:
         self._account.add(tensor, encoded)
         self._journal.add(entry_of(tensor.task.item.id, encoded))
 
-    def finish(self) -> Artefact:
+    def finish(self, control: JobControl) -> Artefact:
         """Give the file its name and tell what it is."""
         written: dict[str, Any] = {}
 
@@ -86,7 +87,7 @@ class DeltaOutput:
             written.update(sizes)
             return self._account.facts(sizes)
 
-        path = self._writer.finish(report)
+        path = self._writer.finish(report, control)
         self._journal.remove()
         sizes = self._account.sizes(written)
         label = f" · {self.choice.label}" if self.choice.label else ""
@@ -122,14 +123,14 @@ class DeltaOutputs:
         for output, encoded in zip(self._open, results, strict=True):
             output.add(tensor, encoded)
 
-    def finish(self) -> list[Artefact | BaseException]:
+    def finish(self, control: JobControl) -> list[Artefact | BaseException]:
         """Finish every file; a setting that failed gives its error."""
         results: list[Artefact | BaseException] = []
         for output in self._open:
             if output.fault is not None:
                 results.append(output.fault)
                 continue
-            artefact = output.finish()
+            artefact = output.finish(control)
             self._made.append(Path(artefact.path))
             results.append(artefact)
         self._open = []

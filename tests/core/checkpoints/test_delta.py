@@ -19,6 +19,7 @@ from deltaworks.checkpoints import (
     tensor_hash,
     verify_checkpoint,
 )
+from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.errors import CancelledError, FileError, MismatchError
 from deltaworks.methods import compression_method
 from deltaworks.methods.method import TensorPair, TensorSpec
@@ -279,6 +280,41 @@ def test_a_forgotten_tensor_is_a_bug_and_leaves_nothing(tiny_base: Path, tmp_pat
         )
         with pytest.raises(ValueError, match="not stored, or not of the expert"):
             writer.finish(lambda _sizes: {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_back_stops_at_once_and_leaves_nothing(
+    tiny_base: Path, tiny_expert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deltaworks.checkpoints.output_file._COPY_BYTES", 64)
+    control, read_at, n_reads = JobControl(), OutputFile.read_at, 0
+    n_moved = 0
+
+    def count(self: OutputFile, n_bytes: int, offset: int) -> bytes:
+        nonlocal n_reads
+        n_reads += 1
+        if n_reads == n_moved + 40:
+            control.cancelled.set()
+        return read_at(self, n_bytes, offset)
+
+    with open_checkpoint(tiny_base) as base, open_checkpoint(tiny_expert) as expert:
+        writer = DeltaWriter(
+            tmp_path / "d.safetensors",
+            base=base,
+            expert=expert,
+            method="lossless",
+            options={},
+            seed=SEED,
+            recipe={},
+        )
+        add_all(writer, base, expert, "lossless")
+        n_moved = -(-sum(writer.bytes_by_kind.values()) // 64)
+        monkeypatch.setattr(OutputFile, "read_at", count)
+
+        with pytest.raises(CancelledError):
+            writer.finish(lambda _sizes: {}, control)
+
+    assert n_reads == n_moved + 40
     assert list(tmp_path.iterdir()) == []
 
 

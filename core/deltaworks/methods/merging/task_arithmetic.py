@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts, weight_sum
+from deltaworks.methods.merging.fields import scale_field, weight_field
+from deltaworks.methods.merging.task_vectors import Rule, merge_task_vectors
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -27,51 +27,20 @@ class TaskArithmeticOptions(Options):
         title="Normalize",
         help="Divide the summed deltas by the sum of the weights.",
     )
-    scale: float = option(
-        1.0,
-        ge=-10.0,
-        le=10.0,
-        title="Scale (lambda)",
-        help="Multiplies the summed delta before it is added to the base.",
-        step=0.05,
-        sweepable=True,
-        sweep=(0.3, 0.5, 0.7, 1.0),
+    scale: float = scale_field(
+        "Multiplies the summed delta before it is added to the base.", sweep=(0.3, 0.5, 0.7, 1.0)
     )
 
 
 class TaskArithmeticExpertOptions(Options):
     """Options of each expert."""
 
-    weight: float = option(
-        1.0,
-        ge=-100.0,
-        le=100.0,
-        title="Weight",
-        help="Multiplies the delta of this model. Negative weights unlearn.",
-        step=0.05,
-        sweepable=True,
-    )
+    weight: float = weight_field("Multiplies the delta of this model. Negative weights unlearn.")
 
 
 def merge(inputs: MergeInputs, options: TaskArithmeticOptions) -> Tensor:
     """Give ``base + scale * sum(weight * (expert - base))``."""
-    import torch
-
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    weights = [float(expert.options.weight) for expert in inputs.experts]
-    total = weight_sum(weights, inputs.spec.name) if options.normalize else 1.0
-    out = torch.zeros(base.numel())
-    for span in spans(len(out)):
-        start, piece = base[span].float(), out[span]
-        for expert, weight in zip(experts, weights, strict=True):
-            # Rounded before it is added, not fused: the bits that mergekit gives in float32.
-            piece.add_((expert[span].float() - start).mul_(weight))
-        if options.normalize:
-            piece.div_(total)
-        if options.scale != 1.0:
-            piece.mul_(options.scale)
-        piece.add_(start)
-    return checked(out, inputs)
+    return merge_task_vectors(inputs, Rule(normalize=options.normalize, scale=options.scale))
 
 
 METHOD = MergingMethod(

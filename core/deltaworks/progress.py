@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deltaworks.errors import CancelledError
@@ -101,6 +101,14 @@ class JobControl:
         self.check()
         self.report(event)
 
+    def reporting_to(self, report: Callable[[Event], None]) -> JobControl:
+        """Give a control that stops and pauses as this one, and reports elsewhere."""
+        return replace(self, report=report)
+
+    def silent(self) -> JobControl:
+        """Give a control that stops and pauses as this one, and reports to nobody."""
+        return self.reporting_to(_nobody)
+
     def part(self, done_before: int, total: int, prefix: str = "") -> JobControl:
         """Give a control for one part of a larger job.
 
@@ -116,4 +124,4 @@ class JobControl:
                 event = Progress(done_before + event.done, total, stage)
             self.report(event)
 
-        return JobControl(forward, self.cancelled, self.running, self.rested)
+        return self.reporting_to(forward)

@@ -58,7 +58,7 @@ class ModelOutput:
             Bytes of everything in its folder.
         """
         # The writer counts other bytes than the job does: it may stop, and say nothing.
-        self._writer.commit(JobControl(cancelled=control.cancelled, running=control.running))
+        self._writer.commit(control.silent())
         self._is_committed = True
         self._journal.remove()
         return sum(path.stat().st_size for path in self._target.rglob("*") if path.is_file())

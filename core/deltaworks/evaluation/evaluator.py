@@ -327,4 +327,4 @@ class Evaluator:
 
 def _quiet(control: JobControl) -> JobControl:
     """Share Stop and pause, but keep quiet: loading is no progress of the caller's job."""
-    return JobControl(cancelled=control.cancelled, running=control.running)
+    return control.silent()

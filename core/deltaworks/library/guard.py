@@ -102,7 +102,7 @@ def better_base(
         than: the chosen base.
     """
     # Its own progress would start again with every base.
-    quiet = JobControl(cancelled=control.cancelled, running=control.running)
+    quiet = control.silent()
     best: tuple[float, tuple[str, str]] | None = None
     for path, name in candidates:
         control.check()

@@ -311,7 +311,7 @@ class _Running:
                 self._warnings.append(f"{event.where}: {event.text}" if event.where else event.text)
             self._control.report(event)
 
-        return JobControl(report, self._control.cancelled, self._control.running)
+        return self._control.reporting_to(report)
 
     def _sweep(self) -> Sweep:
         recipe = self._recipe

@@ -125,16 +125,18 @@ def test_a_job_can_be_cancelled_before_and_while_it_runs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_paused_job_says_nothing_until_it_goes_on(
+def test_a_paused_job_says_so_once_and_nothing_more_until_it_goes_on(
     engine: Engine, sweeping: MakeSweep, tmp_path: Path
 ) -> None:
     engine.pipe.send(("run", "j6", dump_recipe(sweeping(["sign", "delta-dct"]))))
     while not isinstance(engine.hear()[2], Progress):
         pass
     engine.pipe.send(("pause", "j6"))
-    while engine.pipe.poll(1.0):
-        assert engine.hear()[0] == "event"
+    while (message := engine.hear())[0] == "event":
+        pass
 
+    assert message == ("paused", "j6")
+    assert not engine.pipe.poll(1.0)
     engine.pipe.send(("resume", "j6"))
     heard = engine.until_ended("j6")
 

@@ -55,7 +55,7 @@ def _enter(
     row = library.enter_artefact(
         made,
         report,
-        quality=quality if quality is not None else fidelity,
+        quality=quality if quality is not None else _share(fidelity),
         quality_how=str(trial.get("measured_on", "")),
         quality_is_estimate=quality is None and fidelity is not None,
     )
@@ -67,3 +67,8 @@ def trial_of(report: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     sweep = report.get("results", {}).get("sweep", {})
     trials = sweep.get("trials", ()) if isinstance(sweep, Mapping) else ()
     return next((one for one in trials if one.get("artefact") == path), {})
+
+
+def _share(fidelity: float | None) -> float | None:
+    """An estimate as a share; random methods have errors beyond all, which is none kept."""
+    return None if fidelity is None else max(0.0, fidelity)

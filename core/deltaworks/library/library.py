@@ -1,4 +1,8 @@
-"""What this machine holds: the one object that the window and the command line talk to."""
+"""What this machine holds: the one object that the window and the command line talk to.
+
+What reads checkpoints is imported when it is first asked for, in a background task: at the
+window's start it would cost a third of a second.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from deltaworks.errors import FileError, OptionError
-from deltaworks.library import guard, twins
-from deltaworks.library.artefacts import keep_artefact
-from deltaworks.library.families import find_families
 from deltaworks.library.files import files_of, fingerprint
 from deltaworks.library.home import Home
 from deltaworks.library.index import Index
 from deltaworks.library.records import relate
 from deltaworks.library.rows import ROLES, Match, ModelRow, State
-from deltaworks.library.scan import scan
 from deltaworks.library.table import load_rows
 from deltaworks.library.volumes import RootRow, mount_point
 from deltaworks.progress import JobControl
@@ -143,6 +143,8 @@ class Library:
         self, control: JobControl, on_rows: Callable[[list[ModelRow]], None] = lambda _rows: None
     ) -> None:
         """Bring the list in line with the disk. See ``deltaworks.library.scan.scan``."""
+        from deltaworks.library.scan import scan
+
         scan(self._index, self.roots(), control, on_rows)
 
     # Rows
@@ -236,6 +238,8 @@ class Library:
 
     def relate(self, control: JobControl) -> list[ModelRow]:
         """Find families from headers and sampled weights; give the rows that changed."""
+        from deltaworks.library.families import find_families
+
         changed = find_families(self._index, control)
         return self.some_rows(changed) if changed else []
 
@@ -298,6 +302,8 @@ class Library:
             AppError: either cannot be opened.
             CancelledError: stopped.
         """
+        from deltaworks.library import guard
+
         at_base, at_expert = _absolute(base), _absolute(expert)
         pair = f"{at_base}|{_stamp(at_base)}|{at_expert}|{_stamp(at_expert)}"
         known = self._index.read("SELECT evidence FROM matches WHERE pair = ?", (pair,))
@@ -332,6 +338,8 @@ class Library:
             control: progress counts bytes.
             ids: hash these, whether or not they can have a copy.
         """
+        from deltaworks.library import twins
+
         changed = twins.hash_contents(self._index, control, ids)
         return self.some_rows(changed) if changed else []
 
@@ -353,6 +361,8 @@ class Library:
             quality_how: on what it was measured.
             quality_is_estimate: computed from weights alone.
         """
+        from deltaworks.library.artefacts import keep_artefact
+
         measured = (quality, quality_how, quality_is_estimate)
         row = self.row(keep_artefact(self._index, self.roots(), artefact, report, measured))
         assert row is not None

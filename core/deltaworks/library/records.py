@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from deltaworks.library.facts import Facts, Made
+if TYPE_CHECKING:
+    from deltaworks.library.facts import Facts, Made
 
 _COLUMNS = (
     "path",

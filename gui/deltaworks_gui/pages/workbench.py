@@ -27,6 +27,7 @@ from deltaworks_gui.pages.workbench_words import tr
 from deltaworks_gui.payloads import WorkbenchDemo, WorkbenchInputs
 from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.segmented import SegmentedControl
+from deltaworks_gui.widgets.tab_order import set_reading_order
 from deltaworks_resources import demo_folder
 
 _TEXT = "evaluation/text.txt"
@@ -72,6 +73,7 @@ class WorkbenchPage(Page):
             secondary=self.tr("Use demo"),
             icon="workbench",
         )
+        self._ordered: tuple[object, ...] = ()
         self._lay_out()
         self._connect()
         self._show()
@@ -142,6 +144,15 @@ class WorkbenchPage(Page):
         self._method.show_state()
         self._cost.show_state()
         self._foot.show_state()
+        self._set_tab_order()
+
+    def _set_tab_order(self) -> None:
+        """Anew whenever fields or cards came or went."""
+        state = self.controller.state
+        parts = (len(state.experts), state.operation, state.method.id)
+        if parts != self._ordered:
+            self._ordered = parts
+            set_reading_order(self._empty, self._inputs, self._method, self._cost, self._foot)
 
     # --- what is done ---------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from deltaworks_gui.theme import current_theme, set_look
 from deltaworks_gui.widgets.card import rule
 
 _LEFT = (0.27, 7.0, 10.0)  # share of the width, least and most in control heights
-_RIGHT = (0.266, 9.2, 9.9)
-_MIDDLE_LEAST = 10.4
+_RIGHT = (0.266, 9.6, 9.9)
+_MIDDLE_LEAST = 10.2
 
 
 class Columns(QWidget):

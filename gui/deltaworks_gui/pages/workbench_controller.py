@@ -14,11 +14,9 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from deltaworks.errors import AppError, OptionError
 from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import Match, ModelRow
-from deltaworks.methods import METHODS
 from deltaworks.progress import JobControl
 from deltaworks.recipes import as_command, dump_recipe, load_recipe, parse_recipe, save_recipe
 from deltaworks.recipes.schema import CompressRecipe, Keep, MergeRecipe, SweepRecipe
-from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.lanes.jobs import ENDED, Job, JobState
 from deltaworks_gui.lanes.tasks import Task
@@ -39,7 +37,6 @@ from deltaworks_gui.pages.workbench_presets import (
 )
 from deltaworks_gui.pages.workbench_recipe import (
     JobRecipe,
-    choices_from,
     free_place,
     job_name,
     make_recipe,
@@ -202,7 +199,7 @@ class WorkbenchController(QObject):
 
     def fill_demo(self, demo: DemoSet) -> None:
         """Fill in the demo: base, two experts, every method, its own evaluation."""
-        chosen, _ = choices_from(default_settings())
+        methods = tuple(OPERATIONS["compress"].methods)
         primary = OPERATIONS["compress"].default_method
         self._evaluation_is_chosen = True
         evaluation = str(demo.evaluation)
@@ -217,8 +214,8 @@ class WorkbenchController(QObject):
             replace(
                 state,
                 methods={**state.methods, "compress": primary},
-                chosen={**state.chosen, **chosen},
-                compared=tuple(one for one in chosen if one != primary),
+                chosen={one: kept for one, kept in state.chosen.items() if one not in methods},
+                compared=tuple(one for one in methods if one != primary),
                 evaluation=evaluation,
                 evaluations=self._offered(),
                 keep="front",
@@ -589,6 +586,3 @@ def _guard_of(
 def _heard(guard: Guard | None, news: GuardNews) -> Guard:
     before = guard or Guard()
     return replace(before, match=news.match, is_final=news.is_final, error=news.error)
-
-
-assert set(METHODS) >= {one.default_method for one in OPERATIONS.values()}

@@ -10,6 +10,7 @@ from typing import Protocol
 from deltaworks.engine.plan_types import Plan
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.progress import JobControl
+from deltaworks.recipes.schema import SweepRecipe
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_state import Cost
 from deltaworks_gui.settings import Settings
@@ -19,6 +20,9 @@ Planner = Callable[[JobRecipe], Plan]
 
 RUNTIME_BYTES = 400_000_000
 """Resident memory of an engine with torch and transformers loaded and nothing to do [M]."""
+
+_MEASURING = 2
+"""A model that is measured runs in float32: twice the bytes of 16-bit weights."""
 
 _TIGHT = 0.8
 _SPREAD = (0.75, 1.3)
@@ -79,13 +83,16 @@ def work_out(
     disk_free, disk_total = machine.disk(Path(recipe.output))
     memory_free, memory_total = machine.memory(lane)
     held = max(plan.peak_bytes, min(recipe.memory_bytes, plan.read_bytes))
+    original = plan.original_bytes // max(1, len(recipe.experts))
+    if isinstance(recipe, SweepRecipe) and recipe.evaluation:
+        held = max(held, _MEASURING * original)
     return Cost(
         read=plan.read_bytes,
         write=plan.write_bytes,
         work=plan.work_bytes,
         low=min((one.bytes_low for one in plan.outputs), default=0),
         high=max((one.bytes_high for one in plan.outputs), default=0),
-        original=plan.original_bytes // max(1, len(recipe.experts)),
+        original=original,
         peak=held + RUNTIME_BYTES,
         disk_free=disk_free,
         disk_total=disk_total,

@@ -14,6 +14,7 @@ from deltaworks.methods import COMPRESSION, MERGING
 from deltaworks.methods.method import MergingMethod, Method
 from deltaworks.options import OptionInfo, Options, describe, option
 from deltaworks.recipes.schema import Keep, Scope
+from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.lanes.jobs import Lane
 from deltaworks_gui.widgets.option_values import list_text
 
@@ -309,13 +310,18 @@ class WorkbenchState:
         return self.results.get(self.operation, Chosen())
 
 
+@cache
 def default_choice(method_id: str) -> Chosen:
-    """A method at its defaults, with the lists that its options declare for sweeps."""
+    """A method at its defaults, with the lists of the sweep that is offered first."""
     method = COMPRESSION.get(method_id)
     if method is None:
         return Chosen()
-    infos = infos_of(method.options)
-    return Chosen(sweeps={one.name: list_text(one, one.sweep) for one in infos if one.sweep})
+    tried: dict[str, list[Any]] = {}
+    for setting in default_settings([method_id]):
+        for name, value in setting.options.items():
+            tried.setdefault(name, []).append(value)
+    infos = {info.name: info for info in infos_of(method.options)}
+    return Chosen(sweeps={name: list_text(infos[name], values) for name, values in tried.items()})
 
 
 def is_usable(row: ModelRow) -> bool:

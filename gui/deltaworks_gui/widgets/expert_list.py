@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from deltaworks.options import OptionInfo
@@ -175,7 +175,9 @@ class ExpertList(QWidget):
         set_look(self._label, role="caption")
         self._add = make_button(self.tr("Add expert"), "dashed", icon="plus", name="btn_add_expert")
         self._add.clicked.connect(self.add_asked)
-        self._label.setBuddy(self._add)
+        # A button as buddy would be pressed by the mnemonic; through the list it is only reached.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._label.setBuddy(self)
         self._inner = QVBoxLayout()
         self._inner.setSpacing(SPACE_S + 2)
         self._drop = DropCard()
@@ -205,14 +207,7 @@ class ExpertList(QWidget):
         for place, (card, look) in enumerate(zip(self.cards, looks, strict=True)):
             card.show_look(look, place, len(looks))
         self._drop.setVisible(not looks)
-        self._label.setBuddy(self.cards[0].check if self.cards else self._add)
-
-    def tab_chain(self) -> list[QWidget]:
-        """What takes the keyboard, in reading order."""
-        chain: list[QWidget] = []
-        for card in self.cards:
-            chain += [card.check, card.line.more]
-        return [*chain, self._add]
+        self.setFocusProxy(self.cards[0].check if self.cards else self._add)
 
     def _add_card(self) -> None:
         card = ExpertCard()

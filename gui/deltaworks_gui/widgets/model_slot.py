@@ -166,6 +166,9 @@ class ModelSlot(DropCard):
         plain = title.replace("&", "")
         self.setAccessibleName(plain)
         self._label = QLabel(title)
+        # A button as buddy would be pressed by the mnemonic; through the slot it is only reached.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._label.setBuddy(self)
         set_look(self._label, role="caption")
         self._line = ModelLine(icon)
         self._line.set_menu(
@@ -202,7 +205,7 @@ class ModelSlot(DropCard):
         self._line.setVisible(filled)
         self._invitation.setVisible(not filled)
         self._choose.setVisible(not filled)
-        self._label.setBuddy(self._line.more if filled else self._choose)
+        self.setFocusProxy(self._line.more if filled else self._choose)
         self.set_surface("card" if filled else "drop")
 
     def _on_asked(self, entry: str) -> None:

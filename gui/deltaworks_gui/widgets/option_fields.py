@@ -28,7 +28,7 @@ _MOST = 2**31 - 1
 _FAR = 1e9
 _NOTCHES = 1000
 _DECIMALS = 6
-_NARROWEST = 3  # control heights
+_NARROWEST = 2.5  # control heights
 
 
 class ValueField(QWidget):
@@ -161,7 +161,7 @@ def _steps(down: bool, up: bool) -> QAbstractSpinBox.StepEnabledFlag:
 
 
 def _narrow(hint: QSize) -> QSize:
-    return QSize(_NARROWEST * current_theme().metrics.control, hint.height())
+    return QSize(round(_NARROWEST * current_theme().metrics.control), hint.height())
 
 
 class _IntegerValue(ValueField):
@@ -264,7 +264,7 @@ class _ChoiceValue(ValueField):
         self._choice = ChoiceField([(one, info.labels.get(one, one)) for one in info.choices])
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._choice.setSizePolicy(policy)
-        self._choice.setMinimumWidth(_NARROWEST * current_theme().metrics.control)
+        self._choice.setMinimumWidth(round(_NARROWEST * current_theme().metrics.control))
         self._row.addWidget(self._choice, 1)
         self._choice.chosen.connect(self._on_value)
 

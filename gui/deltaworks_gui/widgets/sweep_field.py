@@ -96,7 +96,7 @@ class _ListLine(QLineEdit):
         self._unit = QLabel(unit, self)
         self._unit.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         set_look(self._unit, role="hint")
-        self.setMinimumWidth(3 * current_theme().metrics.control)
+        self.setMinimumWidth(5 * current_theme().metrics.control // 2)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the unit at the end."""

@@ -23,6 +23,7 @@ def run_engine(connection: Connection, threads: int) -> None:
     cores = threads or max(1, (os.cpu_count() or 2) - 1)
     # torch and the BLAS read this when they are loaded.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(cores)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads must sleep, not spin
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if hasattr(os, "nice"):
         os.nice(_NICE)

@@ -24,7 +24,15 @@ EVERY = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
 
 def test_ids_are_the_known_ones() -> None:
-    assert set(COMPRESSION) == {"sign", "dare", "magnitude", "low-rank", "delta-dct", "lossless"}
+    assert set(COMPRESSION) == {
+        "sign",
+        "dare",
+        "magnitude",
+        "low-rank",
+        "delta-dct",
+        "lossless",
+        "impart",
+    }
     assert set(MERGING) == {"linear", "task-arithmetic", "ties", "slerp"}
     assert len(METHODS) == len(COMPRESSION) + len(MERGING)
 

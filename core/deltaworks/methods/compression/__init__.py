@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-from deltaworks.methods.compression import dare, delta_dct, lossless, low_rank, magnitude, sign
+from deltaworks.methods.compression import (
+    dare,
+    delta_dct,
+    impart,
+    lossless,
+    low_rank,
+    magnitude,
+    sign,
+)
 from deltaworks.methods.method import CompressionMethod, index
 
 COMPRESSION: Mapping[str, CompressionMethod] = index(
@@ -12,4 +20,5 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     magnitude.METHOD,
     low_rank.METHOD,
     lossless.METHOD,
+    impart.METHOD,
 )

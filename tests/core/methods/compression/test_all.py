@@ -109,9 +109,11 @@ def test_a_seed_gives_the_same_bytes_and_only_random_methods_mind_it(
     method: CompressionMethod, kw: dict[str, Any]
 ) -> None:
     options = method.options(**kw)
+    # A ratio leaves little of a small matrix: not more than what is never drawn.
+    shape = (400, 400) if "ratio" in method.options.model_fields else (40, 24)
 
     def coded(seed: int) -> dict[str, bytes]:
-        parts = method.encode(_pair((40, 24), seed=seed), options)
+        parts = method.encode(_pair(shape, seed=seed), options)
         return {name: part.tobytes() for name, part in parts.items()}
 
     assert coded(5) == coded(5)

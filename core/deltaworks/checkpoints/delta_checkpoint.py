@@ -114,6 +114,8 @@ class DeltaCheckpoint(Checkpoint):
             info = self._infos[name]
             if stored.shape != info.shape or stored.orig_dtype != info.dtype:
                 self._damaged(f"tensor {name:.80} is {list(info.shape)} in {info.dtype}")
+            if stored.transposed and len(info.shape) < 2:
+                self._damaged(f"tensor {name:.80} is no matrix and called transposed")
         if set(self._parts) - {FILE_PREFIX, HEADER_PREFIX} - set(manifest.tensors):
             self._damaged("it holds parts of tensors that the manifest does not name")
         if any(
@@ -194,8 +196,14 @@ class DeltaCheckpoint(Checkpoint):
         base = None
         if name in manifest.base.tensors:
             base = self._checked_base(name).read(name)
-        spec = TensorSpec(name, stored.shape, manifest.seed)
+        shape = stored.shape
+        if stored.transposed:
+            shape = (*shape[:-2], shape[-1], shape[-2])
+            base = None if base is None else base.mT.contiguous()
+        spec = TensorSpec(name, shape, manifest.seed)
         tensor = restore_tensor(method, self.parts(name), base, spec, options, stored.dtype)
+        if stored.transposed:
+            tensor = tensor.mT.contiguous()
         is_right = not stored.tuned or not method.is_exact
         if not (is_right or tensor_hash(tensor_words(tensor)) == stored.tuned):
             text = "does not come back bit for bit"

@@ -13,7 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from deltaworks.checkpoints.faults import DAMAGED, place
 from deltaworks.checkpoints.headers import read_header
@@ -72,6 +78,8 @@ class StoredDelta(_Part):
         dtype: in which it is rebuilt.
         orig_dtype: in which the expert stores it.
         tuned: hash of the fine-tuned tensor; empty when not recorded.
+        transposed: whether the parts are those of the transposed tensor; left out if not.
+        base_rows: rows of a base tensor that has fewer or more; left out if it has as many.
     """
 
     codec: str
@@ -79,6 +87,14 @@ class StoredDelta(_Part):
     dtype: str
     orig_dtype: str
     tuned: str = ""
+    transposed: bool = False
+    base_rows: int = 0
+
+    @model_serializer(mode="wrap")
+    def _briefly(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        facts: dict[str, Any] = whole(self)
+        rare = ("transposed", "base_rows")
+        return {name: value for name, value in facts.items() if value or name not in rare}
 
 
 class DeltaManifest(_Part):

@@ -141,6 +141,8 @@ class DeltaWriter:
         base_hash: str,
         tuned_hash: str = "",
         orig_dtype: str = "",
+        transposed: bool = False,
+        base_rows: int = 0,
     ) -> None:
         """Store one tensor.
 
@@ -151,6 +153,8 @@ class DeltaWriter:
             base_hash: hash of the base's tensor; empty when decoding does not use it.
             tuned_hash: hash of the fine-tuned tensor, which exact codecs are checked with.
             orig_dtype: the expert's dtype, when another than that of ``info``.
+            transposed: whether the parts are those of the transposed tensor.
+            base_rows: rows of the base's tensor, when another number than in ``info``.
 
         Raises:
             SpaceError: the disk is full.
@@ -163,6 +167,8 @@ class DeltaWriter:
             dtype=info.dtype,
             orig_dtype=orig_dtype or info.dtype,
             tuned=tuned_hash,
+            transposed=transposed,
+            base_rows=base_rows,
         )
         if base_hash:
             self._base_hashes[info.name] = base_hash

@@ -15,6 +15,7 @@ from deltaworks.engine.environment import versions
 from deltaworks.engine.reports import Artefact, Sizes, TensorReport
 
 SAME = "same"
+ALIAS = "alias"
 
 
 class Account:
@@ -35,7 +36,10 @@ class Account:
         self._compressed = [0.0, 0.0, 0.0]  # parameters, bytes, payload bits
 
     def add(self, tensor: EncodedTensor, encoded: Encoded | None) -> None:
-        """Count a tensor; None when it is the same as in the base."""
+        """Count a tensor; None when it is the base's, or another one of the expert.
+
+        Tied tensors are one matrix: its error counts once.
+        """
         stored = encoded.n_bytes if encoded else 0
         self._seconds += encoded.seconds if encoded else 0.0
         error = encoded.error if encoded else 0.0
@@ -45,7 +49,7 @@ class Account:
         self._tensors.append(
             TensorReport(
                 name=info.name,
-                codec=encoded.codec if encoded else SAME,
+                codec=encoded.codec if encoded else ALIAS if tensor.alias else SAME,
                 stored_bytes=stored,
                 payload_bits=encoded.payload_bits if encoded else 0.0,
                 n_elements=info.n_elements,
@@ -66,13 +70,13 @@ class Account:
     @property
     def is_exact(self) -> bool:
         """Whether every tensor comes back bit for bit; each was decoded and compared."""
-        return all(tensor.codec in {SAME, EXACT.id} for tensor in self._tensors)
+        return all(tensor.codec in {SAME, ALIAS, EXACT.id} for tensor in self._tensors)
 
     def facts(self, written: Mapping[str, Any]) -> dict[str, Any]:
         """Give the report that is stored in the file itself.
 
         It holds nothing that differs between two runs of one recipe, and leaves out the
-        tensors that are the base's: the manifest names them.
+        tensors of which nothing is stored: the manifest names them.
 
         Args:
             written: what the writer counted, as for ``sizes``.
@@ -84,7 +88,9 @@ class Account:
             "is_exact": self.is_exact,
             "error": self.error,
             "sizes": asdict(self.sizes(written)),
-            "tensors": [asdict(tensor) for tensor in self._tensors if tensor.codec != SAME],
+            "tensors": [
+                asdict(tensor) for tensor in self._tensors if tensor.codec not in {SAME, ALIAS}
+            ],
             "versions": versions(),
         }
 

@@ -25,7 +25,8 @@ from deltaworks.recipes.schema import CompressRecipe
 if TYPE_CHECKING:
     Words = np.ndarray[Any, Any]
 
-_Read = tuple["Words | None", "Words"]
+_Read = tuple["Words | None", "Words", "list[Words]"]
+"""The base's words, the expert's, and those of tensors that it may be tied to."""
 
 
 def run_compress(recipe: CompressRecipe, control: JobControl) -> Report:
@@ -82,8 +83,15 @@ def _expert(
     tasks = {task.item.id: task for task in expert.tasks}
 
     def compute(item: WorkItem, data: _Read) -> EncodedTensor:
+        base, tuned, twins = data
         return encode_tensor(
-            tasks[item.id], *data, job.choices, seed=job.recipe.seed, tolerate=tolerate
+            tasks[item.id],
+            base,
+            tuned,
+            job.choices,
+            seed=job.recipe.seed,
+            tolerate=tolerate,
+            twins=twins,
         )
 
     def write(item: WorkItem, tensor: EncodedTensor) -> None:
@@ -108,7 +116,9 @@ def _expert(
 def _read(job: CompressJob, expert: ExpertJob, task: TensorTask) -> _Read:
     name = task.info.name
     base = prefetch(job.base.read_words(name)) if task.base else None
-    return base, prefetch(expert.checkpoint.read_words(name))
+    # Twins mostly differ in their first words, so they are not read ahead.
+    twins = [expert.checkpoint.read_words(twin) for twin in task.twins]
+    return base, prefetch(expert.checkpoint.read_words(name)), twins
 
 
 def _remove(results: list[Artefact | BaseException], folders: list[Path]) -> None:

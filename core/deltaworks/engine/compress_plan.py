@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints import roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
+from deltaworks.checkpoints.roles import TensorRole
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
 from deltaworks.engine.inputs import open_input
@@ -31,6 +32,8 @@ EXACT = COMPRESSION["lossless"]
 
 _MATRICES = (2, 3)
 """Dimensions of a matrix, and of a stack of them as experts of a mixture are stored."""
+_TABLES = ("embedding", "head")
+"""Roles of the tensors that models tie."""
 _EXACT_COPIES = 7
 """Copies of a tensor's words that exact storage and its check hold at most."""
 _PART_OVERHEAD = 512
@@ -64,6 +67,8 @@ class TensorTask:
         is_treated: whether the chosen method treats it, lossy or not.
         reason: why a lossy method leaves it alone; empty when it does not.
         is_usual: whether that is so by the rule and nothing to worry about.
+        is_transposed: stored ``(in, out)``; lossy methods see it as ``(out, in)``.
+        twins: earlier tensors of the expert that it may be tied to.
     """
 
     item: WorkItem
@@ -72,6 +77,21 @@ class TensorTask:
     is_treated: bool
     reason: str = ""
     is_usual: bool = True
+    is_transposed: bool = False
+    twins: tuple[str, ...] = ()
+
+    @property
+    def codec_shape(self) -> tuple[int, ...]:
+        """Shape that lossy methods see."""
+        shape = self.info.shape
+        return (*shape[:-2], shape[-1], shape[-2]) if self.is_transposed else shape
+
+    @property
+    def base_rows(self) -> int:
+        """Rows of a base that has fewer or more than the expert; else 0."""
+        if self.base is None or self.base.shape == self.info.shape:
+            return 0
+        return self.base.shape[0]
 
 
 @dataclass(frozen=True)
@@ -186,7 +206,7 @@ def stored_bytes(task: TensorTask, choice: Choice, *, high: bool) -> int:
         options = choice.options if choice.method.is_exact else EXACT.options()
         expected = int(EXACT.stored_bits(task.info.shape, options) / 8)
         return task.info.nbytes + _PART_OVERHEAD if high else min(expected, task.info.nbytes)
-    expected = int(choice.method.stored_bits(task.info.shape, choice.options) / 8)
+    expected = int(choice.method.stored_bits(task.codec_shape, choice.options) / 8)
     return int(expected * _SPREAD) + _PART_OVERHEAD if high else expected
 
 
@@ -234,6 +254,7 @@ def _expert_job(
     faults += checks.check_not_same(base, expert)
     fits = checks.check_architecture(base, expert) or checks.check_shapes(base, expert, linear)
     faults += fits
+    twins = _twins([expert.info(tensor) for tensor in expert.names], roles)
     tasks = []
     for tensor in expert.names:
         info = expert.info(tensor)
@@ -243,10 +264,39 @@ def _expert_job(
             why = f"{_plural(roles[tensor].role)} are kept"
         if not why and recipe.scope == "linear2d" and len(info.shape) not in _MATRICES:
             why = f"shape {info.shape} is no matrix"
-        item = _item(number, len(recipe.experts), info, partner, not why, choices)
-        tasks.append(TensorTask(item, info, partner, not why, why, is_usual))
+        task = TensorTask(
+            WorkItem("", "", 0, 0, 0),
+            info,
+            partner,
+            not why,
+            why,
+            is_usual,
+            roles[tensor].is_transposed,
+            twins.get(tensor, ()),
+        )
+        tasks.append(replace(task, item=_item(number, len(recipe.experts), task, choices)))
     targets = _targets(recipe, name, choices)
     return ExpertJob(name, expert, tuple(tasks), targets)
+
+
+def _twins(
+    infos: Sequence[TensorInfo], roles: Mapping[str, TensorRole]
+) -> dict[str, tuple[str, ...]]:
+    """Name for embeddings and heads the earlier ones of the same shape and dtype.
+
+    Reading tells which are equal; a config may call tensors tied that have moved apart.
+    """
+    tables = [
+        info for info in infos if roles[info.name].role in _TABLES and len(info.shape) in _MATRICES
+    ]
+    return {
+        info.name: tuple(
+            other.name
+            for other in tables[:place]
+            if (other.shape, other.dtype) == (info.shape, info.dtype)
+        )
+        for place, info in enumerate(tables)
+    }
 
 
 def _partner(info: TensorInfo, base: Checkpoint) -> tuple[TensorInfo | None, str]:
@@ -254,12 +304,26 @@ def _partner(info: TensorInfo, base: Checkpoint) -> tuple[TensorInfo | None, str
     if info.name not in base:
         return None, "not in the base"
     partner = base.info(info.name)
+    shapes = f"shape {info.shape} here, {partner.shape} in the base"
     if partner.shape != info.shape:
-        return None, f"shape {info.shape} here, {partner.shape} in the base"
+        rows = _extra_rows(info, partner)
+        return (partner, f"{rows}, {shapes}") if rows else (None, shapes)
     if not info.is_floating or not partner.is_floating:
         exact = partner if partner.dtype == info.dtype else None
         return exact, f"dtype {info.dtype} holds no deltas"
     return partner, ""
+
+
+def _extra_rows(info: TensorInfo, partner: TensorInfo) -> str:
+    """Say how many rows only one of two tensors has; empty when that is not all."""
+    has_rows = 0 < len(info.shape) == len(partner.shape) and min(info.shape[0], partner.shape[0])
+    if not has_rows or info.shape[1:] != partner.shape[1:]:
+        return ""
+    if not info.is_floating or info.dtype != partner.dtype:
+        return ""
+    count = info.shape[0] - partner.shape[0]
+    rows = "1 extra row" if abs(count) == 1 else f"{abs(count)} extra rows"
+    return rows if count > 0 else f"{rows} in the base"
 
 
 def _plural(role: str) -> str:
@@ -274,19 +338,14 @@ def _plural(role: str) -> str:
     }.get(role, "other tensors")
 
 
-def _item(
-    number: int,
-    n_experts: int,
-    info: TensorInfo,
-    base: TensorInfo | None,
-    is_treated: bool,
-    choices: Sequence[Choice],
-) -> WorkItem:
-    read = info.nbytes + (base.nbytes if base else 0)
-    draft = TensorTask(WorkItem("", "", 0, 0, 0), info, base, is_treated)
-    write = sum(stored_bytes(draft, choice, high=True) for choice in choices)
-    methods = [choice.method for choice in choices] if is_treated else []
+def _item(number: int, n_experts: int, task: TensorTask, choices: Sequence[Choice]) -> WorkItem:
+    info = task.info
+    read = info.nbytes + (task.base.nbytes if task.base else 0)
+    write = sum(stored_bytes(task, choice, high=True) for choice in choices)
+    methods = [choice.method for choice in choices] if task.is_treated else []
     work = max(working_bytes(info, method) for method in (EXACT, *methods))
+    work += read if task.is_transposed else 0  # turned copies
+    work += len(task.twins) * info.nbytes
     stage = f"expert {number + 1}/{n_experts} · tensors" if n_experts > 1 else "tensors"
     return WorkItem(
         id=f"{number}/{info.name}",

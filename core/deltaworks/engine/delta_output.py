@@ -66,7 +66,9 @@ class DeltaOutput:
             self.drop()
             return
         info = tensor.task.info
-        if encoded is None:
+        if tensor.alias:
+            self._writer.alias(info.name, tensor.alias)
+        elif encoded is None:
             self._writer.same(info.name, tensor.base_hash)
         else:
             self._writer.add(
@@ -75,6 +77,8 @@ class DeltaOutput:
                 encoded.parts,
                 base_hash=tensor.base_hash,
                 tuned_hash=tensor.tuned_hash,
+                transposed=encoded.is_transposed,
+                base_rows=tensor.task.base_rows,
             )
         self._account.add(tensor, encoded)
         self._journal.add(entry_of(tensor.task.item.id, encoded))
@@ -118,7 +122,7 @@ class DeltaOutputs:
     def add(self, tensor: EncodedTensor) -> None:
         """Store a tensor in every file."""
         results: Sequence[Encoded | BaseException | None] = tensor.results
-        if tensor.is_same:
+        if tensor.is_same or tensor.alias:
             results = [None] * len(self._open)
         for output, encoded in zip(self._open, results, strict=True):
             output.add(tensor, encoded)

@@ -37,6 +37,7 @@ class Encoded:
         payload_bits: bits of the codes alone.
         error: squared error of the decoded delta, a sum in float64.
         seconds: time that encoding and checking took.
+        is_transposed: whether the parts are those of the transposed tensor.
     """
 
     codec: str
@@ -44,6 +45,7 @@ class Encoded:
     payload_bits: float
     error: float = 0.0
     seconds: float = 0.0
+    is_transposed: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -63,6 +65,7 @@ class EncodedTensor:
         energy: squared norm of the delta, a sum in float64; 0 without a base.
         results: one a setting; an exception where a setting failed and may.
         warning: for the user; empty when there is nothing to say.
+        alias: the earlier tensor that it equals bit for bit; then nothing is stored.
     """
 
     task: TensorTask
@@ -72,6 +75,7 @@ class EncodedTensor:
     energy: float
     results: tuple[Encoded | BaseException, ...]
     warning: str = ""
+    alias: str = ""
 
 
 def prefetch(words: Words) -> Words:
@@ -89,6 +93,7 @@ def encode_tensor(
     *,
     seed: int,
     tolerate: bool,
+    twins: Sequence[Words] = (),
 ) -> EncodedTensor:
     """Encode a tensor at every setting; what settings share is computed once.
 
@@ -99,11 +104,15 @@ def encode_tensor(
         choices: the settings.
         seed: the job's.
         tolerate: keep the error of a setting as its result instead of raising it.
+        twins: raw words of the tensors that it may be tied to, as the task names them.
     """
     base_hash = "" if base is None else tensor_hash(base)
     is_alike = task.base is not None and task.base.dtype == task.info.dtype
     if base is not None and is_alike and same_words(base, tuned):
         return EncodedTensor(task, True, base_hash, base_hash, 0.0, ())
+    for name, words in zip(task.twins, twins, strict=True):
+        if same_words(words, tuned):
+            return EncodedTensor(task, False, "", "", 0.0, (), alias=name)
     pair = TensorPair(
         TensorSpec(task.info.name, task.info.shape, seed),
         None if base is None or task.base is None else words_tensor(base, task.base.dtype),
@@ -128,13 +137,15 @@ def _encoded(
     tolerate: bool,
 ) -> Iterator[Encoded | BaseException]:
     left_alone: Encoded | None = None
+    seen: TensorPair | None = None
     for choice in choices:
         started = time.perf_counter()
         try:
             if choice.method.is_exact:
                 encoded = _exact(pair, task, choice.method, choice.options)
             elif task.is_treated and is_treatable:
-                encoded = _lossy(pair, choice)
+                seen = seen or _as_methods_see(pair, task)
+                encoded = replace(_lossy(seen, choice), is_transposed=task.is_transposed)
             else:
                 left_alone = left_alone or _exact(pair, task, EXACT, EXACT.options())
                 encoded = left_alone
@@ -155,6 +166,15 @@ def _exact(pair: TensorPair, task: TensorTask, method: CompressionMethod, option
     if not same_words(tensor_words(again), tensor_words(pair.tuned)):
         raise RuntimeError(f"{method.id} does not give {task.info.name} back bit for bit")
     return Encoded(method.id, parts, method.payload_bits(parts, pair.spec, options))
+
+
+def _as_methods_see(pair: TensorPair, task: TensorTask) -> TensorPair:
+    """Turn what is stored ``(in, out)``, so that rows are outputs; most come as they are."""
+    if not task.is_transposed:
+        return pair
+    base = None if pair.base is None else pair.base.mT.contiguous()
+    spec = replace(pair.spec, shape=task.codec_shape)
+    return TensorPair(spec, base, pair.tuned.mT.contiguous())
 
 
 def _lossy(pair: TensorPair, choice: Choice) -> Encoded:
@@ -196,9 +216,13 @@ def _plain(words: Words) -> Words:
 
 
 def squared_distance(one: Tensor, other: Tensor) -> float:
-    """Subtract in float32, as deltas are; sum squares in float64, piece by piece."""
+    """Subtract in float32, as deltas are; sum squares in float64, piece by piece.
+
+    Where one has more rows, those that both have count.
+    """
     a, b = one.reshape(-1), other.reshape(-1)
-    pieces = ((a[span].float() - b[span].float()).double() for span in spans(len(a)))
+    n_common = min(len(a), len(b))
+    pieces = ((a[span].float() - b[span].float()).double() for span in spans(n_common))
     return _sum(float(piece @ piece) for piece in pieces)
 
 

@@ -73,7 +73,8 @@ class RebuildJob:
         )
 
     def _working_bytes(self, info: TensorInfo) -> int:
-        stored = self.delta.manifest.tensors.get(info.name)
+        manifest = self.delta.manifest
+        stored = manifest.tensors.get(manifest.alias.get(info.name, info.name))
         return working_bytes(info, compression_method(stored.codec)) if stored else 0
 
 

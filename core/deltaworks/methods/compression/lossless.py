@@ -4,7 +4,8 @@ Source: our design after FM-Delta (NeurIPS 2024) for the order-preserving map an
 (arXiv:2505.06252) for byte planes under zstd. Floats become integers in the order of
 their values; the zigzag difference of two close models has mostly empty high bytes.
 Without a base, exponents and the rest are compressed apart, as ZipNN does
-(arXiv:2411.05239).
+(arXiv:2411.05239). A base with fewer or more rows, as after a change of the vocabulary,
+serves the rows that both have; further rows are coded as without a base.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _PLANED: dict[str, np.dtype[Any]] = {
 _ROTATED = {"BF16", "F32"}
 _GOOD_ENOUGH = 0.6
 _CHECK_BYTES = 8
+_REST = "rest"
 _PLANE_NAMES = {2: ("lo", "hi"), 4: ("0", "1", "2", "3")}
 
 
@@ -68,12 +70,17 @@ def encode(pair: TensorPair, options: LosslessOptions) -> Parts:
 
 
 def _base_words(pair: TensorPair, dtype: str) -> Words | None:
-    """Words of the base when it is the same kind of tensor."""
+    """Words of the base when it is the same kind of tensor, perhaps of other rows."""
     if pair.base is None or dtype not in _PLANED:
         return None
-    if pair.base.dtype != pair.tuned.dtype or pair.base.shape != pair.tuned.shape:
+    if pair.base.dtype != pair.tuned.dtype or not _have_rows_alike(pair.base, pair.spec):
         return None
     return tensor_words(pair.base).reshape(-1)
+
+
+def _have_rows_alike(base: Tensor, spec: TensorSpec) -> bool:
+    """Whether two tensors differ in their first axis at most."""
+    return base.ndim == len(spec.shape) and tuple(base.shape[1:]) == spec.shape[1:]
 
 
 def _planes_of(words: Words, base: Words | None, dtype: str, level: int) -> Parts | None:
@@ -83,11 +90,23 @@ def _planes_of(words: Words, base: Words | None, dtype: str, level: int) -> Part
     plain = words.view(_PLANED[dtype])
     best: Parts | None = None
     if base is not None:
-        best = _coded("z", zigzag_delta(base.view(_PLANED[dtype]), plain), level)
+        common = min(len(base), len(plain))
+        old = base[:common].view(_PLANED[dtype])
+        best = _coded("z", zigzag_delta(old, plain[:common]), level)
+        if common < len(plain):
+            best |= _coded(_REST, _turned(plain[common:], dtype), level)
         if _size(best) <= _GOOD_ENOUGH * words.nbytes:
             return best
-    alone = _coded("w", rotate(plain) if dtype in _ROTATED else plain, level)
+    alone = _coded("w", _turned(plain, dtype), level)
     return alone if best is None or _size(alone) < _size(best) else best
+
+
+def _turned(words: Words, dtype: str) -> Words:
+    return rotate(words) if dtype in _ROTATED else words
+
+
+def _turned_back(words: Words, dtype: str) -> Words:
+    return rotate_back(words) if dtype in _ROTATED else words
 
 
 def _coded(prefix: str, words: Words, level: int) -> Parts:
@@ -149,20 +168,35 @@ def _rebuilt(
     kind = _PLANED.get(dtype)
     if kind is None:
         raise damaged(spec, f"it is coded as planes but its dtype is {dtype}")
+    if f"z_{_PLANE_NAMES[kind.itemsize][0]}" not in parts:
+        return _turned_back(_joined(parts, "w", kind, n_elements, spec), dtype)
+    old = _base_needed(base, parts, spec, dtype).view(kind)[:n_elements]
+    words = add_zigzag(old, _joined(parts, "z", kind, len(old), spec))
+    if len(old) == n_elements:
+        return words
+    rest = _joined(parts, _REST, kind, n_elements - len(old), spec)
+    return np.concatenate([words, _turned_back(rest, dtype)])
+
+
+def _joined(parts: Parts, prefix: str, kind: np.dtype[Any], count: int, spec: TensorSpec) -> Words:
     names = _PLANE_NAMES[kind.itemsize]
-    prefix = "z" if f"z_{names[0]}" in parts else "w"
-    planes = [_expanded(parts, f"{prefix}_{name}", n_elements, spec) for name in names]
-    words = join(planes, kind)
-    if prefix == "w":
-        return rotate_back(words) if dtype in _ROTATED else words
-    if base is None or tuple(base.shape) != spec.shape or dtype_name(base.dtype) != dtype:
-        what = "is missing" if base is None else f"is {dtype_name(base.dtype)} {list(base.shape)}"
-        raise MismatchError(
-            f"the base tensor {what} where {dtype} {list(spec.shape)} is needed",
-            where=spec.name,
-            fix="Choose the base that the delta was made from",
-        )
-    return add_zigzag(tensor_words(base).reshape(-1).view(kind), words)
+    return join([_expanded(parts, f"{prefix}_{name}", count, spec) for name in names], kind)
+
+
+def _base_needed(base: Tensor | None, parts: Parts, spec: TensorSpec, dtype: str) -> Words:
+    """Give the words of a base that the parts can have been made from."""
+    what = "is missing"
+    if base is not None:
+        what = f"is {dtype_name(base.dtype)} {list(base.shape)}"
+        is_alike = dtype_name(base.dtype) == dtype and _have_rows_alike(base, spec)
+        is_shorter = is_alike and tuple(base.shape[:1]) < spec.shape[:1]
+        if is_alike and is_shorter == any(name.startswith(_REST) for name in parts):
+            return tensor_words(base).reshape(-1)
+    raise MismatchError(
+        f"the base tensor {what} where {dtype} {list(spec.shape)} is needed",
+        where=spec.name,
+        fix="Choose the base that the delta was made from",
+    )
 
 
 def _expanded(parts: Parts, name: str, count: int, spec: TensorSpec) -> Bytes:

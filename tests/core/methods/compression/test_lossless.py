@@ -152,6 +152,41 @@ def test_truncated_parts_are_refused() -> None:
             restore(base, parts | {name: parts[name][:-1]}, spec, "BF16")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(("rows", "base_rows"), [(40, 32), (32, 40), (33, 32), (1, 2)])
+def test_a_base_of_other_rows_serves_those_that_both_have(
+    dtype: torch.dtype, rows: int, base_rows: int
+) -> None:
+    rng = torch.Generator().manual_seed(rows)
+    base = torch.randn(base_rows, 64, generator=rng).to(dtype)
+    tuned = torch.randn(rows, 64, generator=rng).to(dtype)
+    common = min(rows, base_rows)
+    tuned[:common] = (base[:common].float() * 1.0001).to(dtype)
+
+    parts, spec = _coded(base, tuned)
+    alone, _ = _coded(None, tuned)
+
+    assert _same_bits(restore(base, parts, spec, dtype_name(dtype)), tuned)
+    assert _size(parts) < _size(alone)
+
+
+def test_a_base_of_another_vocabulary_is_refused() -> None:
+    base = torch.randn(8, 64).bfloat16()
+    tuned = torch.cat([base, torch.ones(2, 64).bfloat16()])
+    longer, long_spec = _coded(base, tuned)
+    whole, spec = _coded(base, base.clone())
+
+    assert any(name.startswith("rest_") for name in longer)
+    with pytest.raises(MismatchError, match=r"BF16 \[10, 64\] where BF16 \[10, 64\]"):
+        restore(tuned, longer, long_spec, "BF16")
+    with pytest.raises(MismatchError, match=r"BF16 \[4, 64\] where BF16 \[8, 64\]"):
+        restore(base[:4], whole, spec, "BF16")
+    with pytest.raises(FileError):
+        restore(base[:4], longer, long_spec, "BF16")
+    with pytest.raises(MismatchError, match=r"BF16 \[8, 32\]"):
+        restore(base[:, :32], longer, long_spec, "BF16")
+
+
 def test_another_base_is_refused() -> None:
     base = torch.randn(32, 32).bfloat16()
     tuned = (base.float() * 1.001).bfloat16()

@@ -19,7 +19,7 @@ from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.cli.main import app
 from deltaworks.engine import run
-from deltaworks.methods import METHODS
+from deltaworks.methods import COMPRESSION, METHODS
 from deltaworks.numerics.words import tensor_words
 from deltaworks.options import read_options
 from deltaworks.progress import JobControl
@@ -239,6 +239,8 @@ _CODED: list[tuple[str, dict[str, Any]]] = [
     ("magnitude", {"density": 0.02}),
     ("magnitude", {"density": 0.5}),
     ("low-rank", {"rank": 3}),
+    ("impart", {"ratio": 4.0, "cut": 0.5}),
+    ("impart", {"ratio": 3.0, "cut": 0.2, "exponent": 1.0, "store_mask": True}),
     ("delta-dct", {"patch": "8"}),
     ("delta-dct", {"strategy": "2-1-0", "range": "mse", "rescale": "lsq"}),
     ("delta-dct", {"strategy": "4-0", "rescale": "none", "sort": True}),
@@ -267,7 +269,7 @@ def test_the_pages_reader_reads_what_the_engine_wrote(
         assert {stored.codec for stored in ours.manifest.tensors.values()} == {method, "lossless"}
         steps = [_steps(model[name], tensor_words(ours.read(name))) for name in ours.names]
     # A product summed in another order may round a bfloat16 number the other way.
-    is_product = method in {"low-rank", "delta-dct"}
+    is_product = method in {"low-rank", "impart", "delta-dct"}
     assert max(int(step.max()) for step in steps) <= (1 if is_product else 0)
     assert np.mean(np.concatenate(steps) != 0) < 0.01
 
@@ -278,6 +280,10 @@ def _steps(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray
     places = [np.where(words < 0x8000, words, 0x8000 - words) for words in signed]
     apart: np.ndarray[Any, Any] = np.abs(places[0] - places[1])
     return apart
+
+
+def test_every_compression_method_is_read() -> None:
+    assert {method for method, _ in _CODED} == set(COMPRESSION)
 
 
 def test_the_pages_reader_refuses_another_base(

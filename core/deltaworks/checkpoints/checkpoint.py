@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from deltaworks.checkpoints.tensors import TensorInfo
 
@@ -105,7 +105,7 @@ class Checkpoint(ABC):
         """Whether there is a tensor of that name."""
         return name in self.names
 
-    def __enter__(self) -> Checkpoint:
+    def __enter__(self) -> Self:
         """Use as a context that closes itself."""
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints import roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
-from deltaworks.checkpoints.roles import TensorRole
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
 from deltaworks.engine.inputs import open_input
+from deltaworks.engine.pairing import MATRICES, partner_of, twins_of
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
 from deltaworks.formatting import size
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 EXACT = COMPRESSION["lossless"]
 """Stores what a lossy method leaves alone."""
 
-_MATRICES = (2, 3)
-"""Dimensions of a matrix, and of a stack of them as experts of a mixture are stored."""
-_TABLES = ("embedding", "head")
-"""Roles of the tensors that models tie."""
 _EXACT_COPIES = 7
 """Copies of a tensor's words that exact storage and its check hold at most."""
 _PART_OVERHEAD = 512
@@ -254,15 +250,15 @@ def _expert_job(
     faults += checks.check_not_same(base, expert)
     fits = checks.check_architecture(base, expert) or checks.check_shapes(base, expert, linear)
     faults += fits
-    twins = _twins([expert.info(tensor) for tensor in expert.names], roles)
+    twins = twins_of([expert.info(tensor) for tensor in expert.names], roles)
     tasks = []
     for tensor in expert.names:
         info = expert.info(tensor)
-        partner, why = _partner(info, base)
+        partner, why = partner_of(info, base)
         is_usual = not why
         if not why and recipe.scope == "linear2d" and roles[tensor].role != "linear":
             why = f"{_plural(roles[tensor].role)} are kept"
-        if not why and recipe.scope == "linear2d" and len(info.shape) not in _MATRICES:
+        if not why and recipe.scope == "linear2d" and len(info.shape) not in MATRICES:
             why = f"shape {info.shape} is no matrix"
         task = TensorTask(
             WorkItem("", "", 0, 0, 0),
@@ -277,53 +273,6 @@ def _expert_job(
         tasks.append(replace(task, item=_item(number, len(recipe.experts), task, choices)))
     targets = _targets(recipe, name, choices)
     return ExpertJob(name, expert, tuple(tasks), targets)
-
-
-def _twins(
-    infos: Sequence[TensorInfo], roles: Mapping[str, TensorRole]
-) -> dict[str, tuple[str, ...]]:
-    """Name for embeddings and heads the earlier ones of the same shape and dtype.
-
-    Reading tells which are equal; a config may call tensors tied that have moved apart.
-    """
-    tables = [
-        info for info in infos if roles[info.name].role in _TABLES and len(info.shape) in _MATRICES
-    ]
-    return {
-        info.name: tuple(
-            other.name
-            for other in tables[:place]
-            if (other.shape, other.dtype) == (info.shape, info.dtype)
-        )
-        for place, info in enumerate(tables)
-    }
-
-
-def _partner(info: TensorInfo, base: Checkpoint) -> tuple[TensorInfo | None, str]:
-    """Give the base's tensor when a delta can be taken, or why none can."""
-    if info.name not in base:
-        return None, "not in the base"
-    partner = base.info(info.name)
-    shapes = f"shape {info.shape} here, {partner.shape} in the base"
-    if partner.shape != info.shape:
-        rows = _extra_rows(info, partner)
-        return (partner, f"{rows}, {shapes}") if rows else (None, shapes)
-    if not info.is_floating or not partner.is_floating:
-        exact = partner if partner.dtype == info.dtype else None
-        return exact, f"dtype {info.dtype} holds no deltas"
-    return partner, ""
-
-
-def _extra_rows(info: TensorInfo, partner: TensorInfo) -> str:
-    """Say how many rows only one of two tensors has; empty when that is not all."""
-    has_rows = 0 < len(info.shape) == len(partner.shape) and min(info.shape[0], partner.shape[0])
-    if not has_rows or info.shape[1:] != partner.shape[1:]:
-        return ""
-    if not info.is_floating or info.dtype != partner.dtype:
-        return ""
-    count = info.shape[0] - partner.shape[0]
-    rows = "1 extra row" if abs(count) == 1 else f"{abs(count)} extra rows"
-    return rows if count > 0 else f"{rows} in the base"
 
 
 def _plural(role: str) -> str:

@@ -32,6 +32,7 @@ def test_ids_are_the_known_ones() -> None:
         "delta-dct",
         "lossless",
         "impart",
+        "group-dropout",
     }
     assert set(MERGING) == {"linear", "task-arithmetic", "ties", "slerp"}
     assert len(METHODS) == len(COMPRESSION) + len(MERGING)

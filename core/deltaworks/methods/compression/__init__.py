@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from deltaworks.methods.compression import (
     dare,
     delta_dct,
+    group_dropout,
     impart,
     lossless,
     low_rank,
@@ -21,4 +22,5 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     low_rank.METHOD,
     lossless.METHOD,
     impart.METHOD,
+    group_dropout.METHOD,
 )

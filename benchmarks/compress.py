@@ -18,6 +18,8 @@ def results(setup: Setup) -> Iterator[Result]:
     """Measure every method, and a plain save of the whole model beside lossless."""
     models = family(setup.size, setup.cache)
     for method in METHODS:
+        if not setup.wants(f"compress {method}"):
+            continue
         contestants = [
             Contestant(OURS, ours(method, models)),
             Contestant(plain_name(method), plain(method, models)),

@@ -42,6 +42,7 @@ class Setup:
         threads: threads for each contestant; 0 leaves it to them.
         cache: folder for models and results.
         mergekit: interpreter that has mergekit; empty when there is none.
+        case: only cases whose name holds this text.
     """
 
     size: str
@@ -49,6 +50,11 @@ class Setup:
     threads: int
     cache: Path
     mergekit: str = ""
+    case: str = ""
+
+    def wants(self, case: str) -> bool:
+        """Whether a case is to be measured."""
+        return self.case in case
 
     @property
     def environment(self) -> dict[str, str]:

@@ -27,9 +27,10 @@ class Measured:
 
     Args:
         cpu: seconds, user and system, of the process and the children it waited for.
+        system: of these, seconds in the kernel.
         wall: seconds from start to end, or to the moment that the command reports.
         anon: bytes of anonymous memory at its highest, sampled; 0 where /proc is missing.
-        rss: bytes resident at the highest, mapped libraries and inputs included.
+        rss: bytes resident at the highest, mapped libraries and inputs included; likewise.
         read: bytes through read calls; what is mapped is not among them.
         written: bytes through write calls.
         load: runnable tasks on the machine just before, a mean over a minute.
@@ -37,6 +38,7 @@ class Measured:
     """
 
     cpu: float
+    system: float
     wall: float
     anon: int
     rss: int
@@ -79,9 +81,11 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
     told = _last_object(text)
     return Measured(
         cpu=told.get("cpu", usage.ru_utime + usage.ru_stime),
+        system=usage.ru_stime,
         wall=told.get("wall", wall),
         anon=watch.anon,
-        rss=usage.ru_maxrss * 1024,
+        # What the system reports at the end counts the moment of the fork as well.
+        rss=watch.rss,
         read=watch.moved.get("rchar", 0),
         written=watch.moved.get("wchar", 0),
         load=load,
@@ -95,6 +99,7 @@ class _Watch(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.anon = 0
+        self.rss = 0
         self.moved: dict[str, int] = {}
         self._folder = Path(f"/proc/{pid}")
         self._over = threading.Event()
@@ -105,6 +110,7 @@ class _Watch(threading.Thread):
             try:
                 status = _numbers(self._folder / "status")
                 self.anon = max(self.anon, 1024 * status.get("RssAnon", 0))
+                self.rss = max(self.rss, 1024 * status.get("VmHWM", 0))
                 self.moved = _numbers(self._folder / "io") or self.moved
             except OSError:
                 return

@@ -22,7 +22,8 @@ def results(setup: Setup) -> Iterator[Result]:
     """Measure every method."""
     models = family(setup.size, setup.cache)
     for method in ("linear", "slerp", "task_arithmetic", "ties"):
-        yield from _method(method, models, setup)
+        if setup.wants(f"merge {method}"):
+            yield from _method(method, models, setup)
 
 
 def _method(method: str, models: Family, setup: Setup) -> list[Result]:

@@ -18,6 +18,8 @@ def results(setup: Setup) -> Iterator[Result]:
     models = family(setup.size, setup.cache)
     with tempfile.TemporaryDirectory(prefix="deltas-", dir=setup.cache) as folder:
         for method in compress.METHODS:
+            if not setup.wants(f"rebuild {method}"):
+                continue
             mine = Path(folder) / method
             theirs = Path(folder) / f"{method}.plain"
             measure(compress.ours(method, models)(mine), setup.environment)

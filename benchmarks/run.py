@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         threads=chosen.threads,
         cache=chosen.cache,
         mergekit=os.environ.get("MERGEKIT_PYTHON", ""),
+        case=chosen.case,
     )
     before = os.getloadavg()
     found: dict[str, list[Result]] = {}
@@ -90,6 +91,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--size", choices=models.SIZES, default="small", help="size of the models")
     parser.add_argument("--only", action="append", choices=SUBJECTS, help="may be repeated")
+    parser.add_argument("--case", default="", metavar="TEXT", help="such as linear")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="rounds, A B A B")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="0: as each likes")
     parser.add_argument("--json", type=Path, metavar="OUT", help="every run, as JSON")

@@ -241,6 +241,9 @@ _CODED: list[tuple[str, dict[str, Any]]] = [
     ("low-rank", {"rank": 3}),
     ("impart", {"ratio": 4.0, "cut": 0.5}),
     ("impart", {"ratio": 3.0, "cut": 0.2, "exponent": 1.0, "store_mask": True}),
+    ("group-dropout", {"drop_rate": 0.8, "group_size": 20}),
+    ("group-dropout", {"drop_rate": 0.5, "bits": "2", "scale": "matrix", "store_mask": True}),
+    ("group-dropout", {"bits": "16", "rescale": False, "group_size": 16}),
     ("delta-dct", {"patch": "8"}),
     ("delta-dct", {"strategy": "2-1-0", "range": "mse", "rescale": "lsq"}),
     ("delta-dct", {"strategy": "4-0", "rescale": "none", "sort": True}),
@@ -282,8 +285,10 @@ def _steps(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray
     return apart
 
 
-def test_every_compression_method_is_read() -> None:
-    assert {method for method, _ in _CODED} == set(COMPRESSION)
+def test_the_parts_of_every_compression_method_are_described() -> None:
+    sections = set(re.findall(r"^### `(.+)`$", _page("docs/delta-file.md"), re.MULTILINE))
+
+    assert sections == set(COMPRESSION)
 
 
 def test_the_pages_reader_refuses_another_base(

@@ -248,8 +248,13 @@ class JobsDock(QDockWidget):
             self._queue.cancel(job_id)
 
 
+_TOOL_ICONS = {"act_job_pause": "pause", "act_job_cancel": "close", "act_job_retry": "retry"}
+"""A tool's own icon: it follows the theme at the size of the strip."""
+
+
 def _tool(action: QAction) -> QToolButton:
-    button = icon_button("more", action.text(), name=f"tool_{action.objectName()}", compact=True)
+    icon = _TOOL_ICONS[action.objectName()]
+    button = icon_button(icon, action.text(), name=f"tool_{action.objectName()}", compact=True)
     button.setDefaultAction(action)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
     button.setAccessibleName(action.text())

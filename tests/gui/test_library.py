@@ -111,6 +111,7 @@ def child(parent: QWidget, kind: type[T], name: str = "") -> T:
 def front(page: LibraryPage) -> str:
     """objectName of the state that shows instead of the table; empty for the table."""
     shown = page._stack.currentWidget()
+    assert shown is not None
     return "" if shown is page._table else shown.objectName()
 
 

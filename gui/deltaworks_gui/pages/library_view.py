@@ -20,16 +20,16 @@ from deltaworks_gui.widgets.tables import prepare_tree
 HIDDEN = ("safety", "used", "location", "arch", "licence", "source", "hash", "tags")
 """Columns that are not shown until asked for."""
 WIDTHS = {
-    "name": 220,
-    "role": 74,
-    "family": 108,
-    "params": 92,
-    "dtype": 64,
-    "size": 76,
+    "name": 190,
+    "role": 66,
+    "family": 100,
+    "params": 90,
+    "dtype": 56,
+    "size": 74,
     "saved": 72,
-    "quality": 70,
-    "state": 112,
-    "modified": 108,
+    "quality": 66,
+    "state": 122,
+    "modified": 98,
 }
 """At a text size of 100 %; the others have ``WIDTH``."""
 WIDTH = 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, Qt, Slot
+from PySide6.QtCore import QModelIndex, QPoint, Qt, Slot
 from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -12,44 +12,28 @@ from PySide6.QtWidgets import (
     QMenu,
     QSplitter,
     QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from deltaworks.figures.look import DARK, LIGHT, SeriesLook
-from deltaworks.figures.tradeoff_styles import Styles, styles_of
+from deltaworks.figures.tradeoff_styles import styles_of
+from deltaworks.studies.trials import Sweep, Trial
 from deltaworks_gui.context import AppContext
-from deltaworks_gui.models.trials import COLUMNS, NUMBERS, Key, TrialModel
+from deltaworks_gui.models.trials import Key, TrialModel
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.results_controller import ResultsController, ResultsState
-from deltaworks_gui.pages.results_export import export_plot, export_table
+from deltaworks_gui.pages.results_export import Exporter
 from deltaworks_gui.pages.results_filters import FilterRow
+from deltaworks_gui.pages.results_subject import trial_subject
+from deltaworks_gui.pages.results_table import TrialTable
 from deltaworks_gui.payloads import ResultsSweep
 from deltaworks_gui.plots.tradeoff import TradeoffCanvas
 from deltaworks_gui.theme import SPACE_L, SPACE_M, current_theme, set_look
 from deltaworks_gui.widgets.buttons import primary_button, secondary_button
-from deltaworks_gui.widgets.delegates import CellDelegate, NumberDelegate
 from deltaworks_gui.widgets.empty_state import EmptyState
-from deltaworks_gui.widgets.series_cell import SeriesDelegate
 from deltaworks_gui.widgets.sweep_list import SweepList
-from deltaworks_gui.widgets.tables import prepare_table
 
-HIDDEN = ("safety", "memory")
-"""Columns that nothing fills yet, or few look at."""
-WIDTHS = {
-    "number": 46,
-    "expert": 118,
-    "method": 128,
-    "settings": 112,
-    "size": 80,
-    "ratio": 64,
-    "quality": 78,
-    "measured": 158,
-    "time": 58,
-    "front": 112,
-    "kept": 54,
-}
 _KEY, _SPLIT = "results/header", "results/splitter"
 LIST_WIDTH = 7
 """Of the list of sweeps, in control heights."""
@@ -66,13 +50,21 @@ class ResultsPage(Page):
         self.model = TrialModel(self)
         self._styles = styles_of((), LIGHT)
         self.canvas = TradeoffCanvas()
-        self.table = QTableView()
+        self.table = TrialTable(self.model, self._look_of)
         self.sweeps = SweepList()
         self.filters = FilterRow()
+        self._exporter = Exporter(context, self)
         self._is_showing = False
+        self._is_inspecting = False
         self._build_header()
-        self._build_table()
         self._stack = QStackedWidget()
+        self._failed = EmptyState(
+            "Empty_ResultsFailed",
+            self.tr("No trial finished"),
+            primary=self.tr("Show log"),
+            secondary=self.tr("Edit and run"),
+            icon="warning",
+        )
         self._body = self._build_body()
         self._empty = EmptyState(
             "Empty_Results",
@@ -103,26 +95,6 @@ class ResultsPage(Page):
         self.header.add_action(self._export)
         self.header.add_action(self._keep)
 
-    def _build_table(self) -> None:
-        table = self.table
-        table.setModel(self.model)
-        prepare_table(table, name="TrialTable", accessible_name=self.tr("Trials"))
-        table.setSortingEnabled(True)
-        table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        for number, column in enumerate(COLUMNS):
-            table.setItemDelegateForColumn(number, self._delegate(column))
-            table.setColumnHidden(number, column in HIDDEN)
-        self._fit_columns()
-        state = self.context.settings.blob(_KEY)
-        if not self.context.is_safe and not state.isEmpty():
-            table.horizontalHeader().restoreState(state)
-
-    def _delegate(self, column: str) -> CellDelegate:
-        if column == "method":
-            return SeriesDelegate(self.table, self._mark_of)
-        return NumberDelegate(self.table) if column in NUMBERS else CellDelegate(self.table)
-
     def _build_body(self) -> QWidget:
         left = QWidget()
         set_look(left, surface="left")
@@ -141,7 +113,10 @@ class ResultsPage(Page):
         over.setContentsMargins(0, 0, 0, 0)
         over.setSpacing(0)
         over.addWidget(self.filters)
-        over.addWidget(self.canvas, 1)
+        self._plot = QStackedWidget()
+        self._plot.addWidget(self.canvas)
+        self._plot.addWidget(self._failed)
+        over.addWidget(self._plot, 1)
         self._splitter = QSplitter(Qt.Orientation.Vertical)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.addWidget(upper)
@@ -152,6 +127,9 @@ class ResultsPage(Page):
         state = self.context.settings.blob(_SPLIT)
         if not self.context.is_safe and not state.isEmpty():
             self._splitter.restoreState(state)
+        columns = self.context.settings.blob(_KEY)
+        if not self.context.is_safe and not columns.isEmpty():
+            self.table.restore(columns)
         body = QWidget()
         row = QHBoxLayout(body)
         row.setContentsMargins(0, 0, 0, 0)
@@ -174,67 +152,66 @@ class ResultsPage(Page):
         self._export.clicked.connect(self._export_plot)
         self._empty.primary_clicked.connect(self._on_workbench)
         self._empty.secondary_clicked.connect(self._on_demo)
-        current_theme().changed.connect(self._fit_columns)
+        self._failed.primary_clicked.connect(self._on_log)
+        self._failed.secondary_clicked.connect(self._on_edit)
+        self.table.activated.connect(self._on_row_opened)
+        current_theme().changed.connect(self._on_theme)
 
     # Showing
 
     @Slot()
     def _show(self) -> None:
-        state = self.controller.state
+        state, controller = self.controller.state, self.controller
         self._is_showing = True
         self._stack.setCurrentWidget(self._front(state))
-        shown = self.controller.shown
+        shown, visible = controller.shown, controller.visible
         self._styles = styles_of(shown, DARK if current_theme().is_dark else LIGHT)
         self.sweeps.show_sweeps(state.sweeps, state.shown)
-        self.model.show(shown)
-        self.canvas.show_sweeps(shown, state.choice)
+        self.model.show(visible)
+        self._show_plot(shown)
+        self.canvas.show_sweeps(visible, state.choice)
         self.canvas.select(state.selected)
-        self.filters.show_choice(state.choice)
-        self._mark_rows(state.selected)
-        why = self.controller.why_no_keep()
+        self._inspect()
+        self.filters.show_choice(state.choice, shown)
+        self.table.select_keys(state.selected)
+        why = controller.why_no_keep()
         self._keep.setEnabled(not why)
         self._keep.setToolTip(why)
         self._keep_why.setText(why if shown else "")
-        self._export.setEnabled(bool(self.canvas.points) or bool(shown))
+        self._export.setEnabled(bool(shown))
         self._is_showing = False
-        self.context.navigator.want_inspector(self.wants_inspector)
+        if self.isVisible():
+            self.context.navigator.want_inspector(self.wants_inspector)
+
+    def _show_plot(self, shown: Sequence[Sweep]) -> None:
+        """The plot, or why there is nothing on it and never will be."""
+        trials = [trial for sweep in shown for trial in sweep.trials]
+        has_failed = bool(trials) and all(one.state in ("failed", "cancelled") for one in trials)
+        if has_failed:
+            reason = next((one.reason for one in trials if one.reason), "")
+            self._failed.set_texts(self.tr("No trial finished"), reason)
+        self._failed.secondary.setEnabled(any(sweep.recipe for sweep in shown))
+        self._plot.setCurrentWidget(self._failed if has_failed else self.canvas)
 
     def _front(self, state: ResultsState) -> QWidget:
         if state.sweeps:
             return self._body
         return self._loading if state.is_loading else self._empty
 
-    def _mark_rows(self, keys: Sequence[Key]) -> None:
-        selection = self.table.selectionModel()
-        chosen = {self.model.row_at(index.row()).key for index in selection.selectedRows()}
-        if chosen == set(keys):
-            return
-        flags = QItemSelectionModel.SelectionFlag
-        selection.clearSelection()
-        for key in keys:
-            at = self.model.place_of(key)
-            if at >= 0:
-                index = self.model.index(at, 0)
-                selection.select(index, flags.Select | flags.Rows)
-                self.table.scrollTo(index)
-
-    def _mark_of(self, index: QModelIndex | QPersistentModelIndex) -> SeriesLook:
-        trial = self.model.row_at(index.row()).trial
-        styles: Styles = self._styles
-        return styles.of(trial.method, trial.expert, is_exact=trial.is_exact)
+    def _look_of(self, trial: Trial) -> SeriesLook:
+        return self._styles.of(trial.method, trial.expert, is_exact=trial.is_exact)
 
     @Slot()
-    def _fit_columns(self) -> None:
-        scale = current_theme().metrics.row / 34
-        for name, width in WIDTHS.items():
-            self.table.setColumnWidth(COLUMNS.index(name), int(width * scale))
+    def _on_theme(self) -> None:
+        self._styles = styles_of(self.controller.shown, DARK if current_theme().is_dark else LIGHT)
+        self.table.viewport().update()
 
     # The window's questions
 
     @property
     def wants_inspector(self) -> bool:
-        """The plot is the largest thing here; its tooltip says what the Inspector would."""
-        return False
+        """The plot is the largest thing here; the Inspector comes when a point is opened."""
+        return self._is_inspecting
 
     def handlers(self) -> Mapping[str, Handler]:
         """What can be done with plot and table."""
@@ -255,11 +232,14 @@ class ResultsPage(Page):
     def deactivate(self) -> None:
         """From now on, finished sweeps count as unseen."""
         self.controller.seen(False)
+        self._is_inspecting = False
 
     def focus_body(self) -> None:
-        """Put the keyboard on the plot."""
+        """Put the keyboard on the plot, or on the button to press."""
         on_body = self._stack.currentWidget() is self._body
-        (self.canvas if on_body else self._empty.primary).setFocus()
+        plot = self._plot.currentWidget()
+        failed = self._failed.primary if plot is self._failed else self.canvas
+        (failed if on_body else self._empty.primary).setFocus()
 
     def escape(self) -> bool:
         """Drop the selection."""
@@ -270,17 +250,19 @@ class ResultsPage(Page):
 
     def save_state(self) -> None:
         """Remember columns and splitter."""
-        self.context.settings.set(_KEY, self.table.horizontalHeader().saveState())
+        self.context.settings.set(_KEY, self.table.columns())
         self.context.settings.set(_SPLIT, self._splitter.saveState())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """``L`` logarithmic axis, ``0`` whole view, ``K`` keep."""
-        key = event.text().lower()
-        if key == "l":
-            self.controller.choose(log_x=not self.controller.state.choice.log_x)
+        """``F`` front only, ``L`` logarithmic axis, ``0`` whole view, ``K`` keep."""
+        key, choice = event.text().lower(), self.controller.state.choice
+        if key == "f":
+            self.controller.choose(front_only=not choice.front_only)
+        elif key == "l":
+            self.controller.choose(log_x=not choice.log_x)
         elif key == "0":
             self.canvas.reset_view()
-        elif key == "k" and not self.controller.why_no_keep():
+        elif key == "k":
             self.controller.keep()
         else:
             super().keyPressEvent(event)
@@ -292,25 +274,50 @@ class ResultsPage(Page):
         self.controller.choose(**changes)
 
     @Slot(object, object)
-    def _on_point(self, key: Key, joins: bool) -> None:
-        before = [one for one in self.controller.state.selected if one != key]
-        self.controller.select([*before, key] if joins else [key])
+    def _on_point(self, key: Key | None, joins: bool) -> None:
+        chosen = self.controller.state.selected
+        if key is None:
+            self.controller.select(())
+        elif not joins:
+            self.controller.select([key])
+        else:
+            others = [one for one in chosen if one != key]
+            self.controller.select(others if key in chosen else [*others, key])
 
     @Slot(object)
     def _on_opened(self, key: Key) -> None:
-        trial = self.controller.trial(key)
-        if trial is not None and trial.artefact:
-            self.controller.show_artefact(trial)
+        """All about a point, in the Inspector."""
+        sweep, trial = self.controller.sweep(key[0]), self.controller.trial(key)
+        if sweep is None or trial is None:
+            return
+        self._is_inspecting = True
+        self.context.navigator.inspect(trial_subject(sweep, trial))
+        self.context.navigator.want_inspector(True)
+        action = self._action("act_dock_inspector")
+        if action is not None and not action.isChecked():
+            action.trigger()
+
+    @Slot(QModelIndex)
+    def _on_row_opened(self, index: QModelIndex) -> None:
+        self._on_opened(self.model.row_at(index.row()).key)
+
+    def _inspect(self) -> None:
+        """The Inspector, once open, follows the selection."""
+        keys = self.controller.state.selected
+        if self._is_inspecting and len(keys) == 1:
+            sweep, trial = self.controller.sweep(keys[0][0]), self.controller.trial(keys[0])
+            if sweep is not None and trial is not None:
+                self.context.navigator.inspect(trial_subject(sweep, trial))
 
     @Slot()
     def _on_rows(self) -> None:
         if not self._is_showing:
-            rows = self.table.selectionModel().selectedRows()
-            self.controller.select([self.model.row_at(index.row()).key for index in rows])
+            self.controller.select(self.table.selected_keys())
 
     @Slot(object, object)
     def _on_point_menu(self, key: Key, place: QPoint) -> None:
-        self.controller.select([key])
+        if key not in self.controller.state.selected:
+            self.controller.select([key])
         self._menu(place)
 
     @Slot(QPoint)
@@ -319,6 +326,7 @@ class ResultsPage(Page):
 
     def _menu(self, place: QPoint) -> None:
         menu = QMenu(self)
+        menu.setObjectName("TrialMenu")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         keep = menu.addAction(self.tr("Keep this delta"))
         keep.setEnabled(not self.controller.why_no_keep())
@@ -328,14 +336,19 @@ class ResultsPage(Page):
         show.setEnabled(len(selected) == 1 and bool(selected[0].artefact))
         show.triggered.connect(self._on_show_delta)
         menu.addSeparator()
-        for action in self.window().findChildren(QAction):
-            if action.objectName() in ("act_export_table", "act_export_plot"):
+        for name in ("act_export_table", "act_export_plot"):
+            if (action := self._action(name)) is not None:
                 menu.addAction(action)
         menu.popup(place)
 
+    def _action(self, name: str) -> QAction | None:
+        """One of the window's actions; None where the page stands alone."""
+        return self.window().findChild(QAction, name)
+
     @Slot()
     def _on_show_delta(self) -> None:
-        self._on_opened(self.controller.state.selected[0])
+        if self.controller.selected:
+            self.controller.show_artefact(self.controller.selected[0])
 
     @Slot()
     def _on_workbench(self) -> None:
@@ -346,12 +359,24 @@ class ResultsPage(Page):
         self.context.navigator.show_page("Library", "demo")
 
     @Slot()
+    def _on_log(self) -> None:
+        action = self._action("act_dock_log")
+        if action is not None and not action.isChecked():
+            action.trigger()
+
+    @Slot()
+    def _on_edit(self) -> None:
+        recipe = next((sweep.recipe for sweep in self.controller.shown if sweep.recipe), None)
+        if recipe is not None:
+            self.context.navigator.show_page("Workbench", dict(recipe))
+
+    @Slot()
     def _export_plot(self) -> None:
-        export_plot(self, self.context, self.controller.shown, self.controller.state.choice)
+        self._exporter.ask_plot(self.controller.visible, self.controller.state.choice)
 
     @Slot()
     def _export_table(self) -> None:
-        export_table(self, self.context, [row.trial for row in self.model.rows])
+        self._exporter.ask_table(self.model.rows)
 
     def _why_no_export(self) -> str:
         return "" if self.controller.shown else self.tr("There is no sweep to export.")

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from deltaworks.errors import AppError
-from deltaworks.progress import JobControl
 from deltaworks.recipes.documents import dump_recipe
-from deltaworks.recipes.schema import CompressRecipe, ModelRef, Setting
 from deltaworks.studies.trials import Sweep, Trial, reference_from_json, trial_from_json
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.formats import format_percent, format_size
 from deltaworks_gui.lanes.jobs import ENDED, Job, JobState
 from deltaworks_gui.models.trials import Key
+from deltaworks_gui.pages.results_records import keep_recipe, read_records, write_record
 from deltaworks_gui.payloads import LibraryChoice
-from deltaworks_gui.plots.choice import PlotChoice
+from deltaworks_gui.plots.choice import PlotChoice, filtered
 
-log = logging.getLogger(__name__)
-
-RECORD = "sweep.json"
+_GOOD = (JobState.SUCCEEDED, JobState.WARNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,8 @@ class ResultsController(QObject):
         self._context = context
         self.state = ResultsState()
         self._of_job: dict[str, str] = {}
-        self._pending: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        self._keeping: dict[str, Key] = {}
+        self._wanted_job = ""
         self._unseen: set[str] = set()
         self._is_seen = False
         context.queue.measured.connect(self._on_measured)
@@ -83,6 +78,11 @@ class ResultsController(QObject):
     def shown(self) -> list[Sweep]:
         """The sweeps on the plot."""
         return [sweep for sweep in self.state.sweeps if sweep.id in self.state.shown]
+
+    @property
+    def visible(self) -> list[Sweep]:
+        """The sweeps on the plot without what the filters leave out."""
+        return filtered(self.shown, self.state.choice)
 
     def sweep(self, sweep_id: str) -> Sweep | None:
         """One sweep; None when there is none of that id."""
@@ -107,6 +107,7 @@ class ResultsController(QObject):
 
     def show_job(self, job_id: str) -> None:
         """Put a job's sweep on the plot, as soon as it has begun."""
+        self._wanted_job = job_id
         if (known := self._of_job.get(job_id)) is not None:
             self.show_sweeps([known])
 
@@ -138,24 +139,40 @@ class ResultsController(QObject):
             return self.tr("This trial did not finish.")
         if trials[0].kept:
             return self.tr("This delta is kept already.")
+        if self.state.selected[0] in self._keeping.values():
+            return self.tr("This delta is being made.")
         return ""
 
+    @Slot()
     def keep(self) -> None:
         """Make the delta of the chosen trial again; its settings give the same file."""
+        if self.why_no_keep():
+            return
         key, trial = self.state.selected[0], self.selected[0]
         sweep = self.sweep(key[0])
         assert sweep is not None
-        name = f"{trial.expert}--{trial.method}--{trial.number}.delta.safetensors"
-        recipe = CompressRecipe(
-            base=ModelRef(path=sweep.base_path, name=sweep.base),
-            experts=(ModelRef(path=trial.expert_path, name=trial.expert),),
-            settings=(Setting(method=trial.method, options=trial.options),),
-            scope=sweep.recipe.get("scope", "linear2d"),
-            seed=sweep.recipe.get("seed", 0),
-            output=str(self._context.home.sweeps / sweep.id / name),
-        )
+        recipe = keep_recipe(sweep, trial, self._context.home.sweeps)
         title = self.tr("Keep {0} · {1}").format(trial.expert, trial.title)
-        self._context.queue.submit(title, dump_recipe(recipe))
+        job = self._context.queue.submit(title, dump_recipe(recipe))
+        self._keeping[job.id] = key
+        self.changed.emit()
+
+    def _kept(self, job: Job) -> None:
+        """A delta was made again, or it was not."""
+        key = self._keeping.pop(job.id)
+        sweep, trial = self.sweep(key[0]), self.trial(key)
+        made = (job.report or {}).get("artefacts", ())
+        if job.state in _GOOD and made and sweep is not None and trial is not None:
+            kept = replace(trial, kept=True, artefact=str(made[0]["path"]))
+            fresh = _with_trial(sweep, kept)
+            self._replace(fresh)
+            folder = self._context.home.sweeps
+            self._context.tasks.start(
+                lambda _control: write_record(fresh, folder), failed=self._on_failed
+            )
+            name = f"{trial.title} {trial.settings}".strip()
+            self._context.navigator.status(self.tr("Kept: {0}").format(name))
+        self.changed.emit()
 
     def show_artefact(self, trial: Trial) -> None:
         """Go to a kept delta's row in the Library."""
@@ -192,14 +209,16 @@ class ResultsController(QObject):
             self._replace(replace(sweep, references=(*others, fresh)))
 
     def _put(self, job_id: str, sweep: Sweep) -> None:
-        """A sweep that begins is shown at once; one that ended takes its own place."""
-        is_new = self.sweep(sweep.id) is None
+        """A sweep that begins is shown; one that ended takes its own place."""
         self._of_job[job_id] = sweep.id
-        if is_new:
-            sweeps = (sweep, *self.state.sweeps)
-            self._change(is_loading=False, sweeps=sweeps, shown=(sweep.id,), selected=())
-        else:
+        if self.sweep(sweep.id) is not None:
             self._replace(sweep)
+            return
+        changes: dict[str, Any] = {"sweeps": (sweep, *self.state.sweeps), "is_loading": False}
+        # Whoever looks at another sweep keeps it, unless they asked for this one.
+        if job_id == self._wanted_job or not self.state.shown or not self._is_seen:
+            changes |= {"shown": (sweep.id,), "selected": ()}
+        self._change(**changes)
 
     def _replace(self, sweep: Sweep) -> None:
         sweeps = tuple(sweep if one.id == sweep.id else one for one in self.state.sweeps)
@@ -207,14 +226,16 @@ class ResultsController(QObject):
 
     @Slot(object)
     def _on_job_ended(self, job: Job) -> None:
+        if job.id in self._keeping:
+            self._kept(job)
         if job.recipe.get("kind") != "sweep":
             return
         sweep = self._final(job)
         if sweep is None:
             return
-        if job.state in (JobState.SUCCEEDED, JobState.WARNED):
+        if job.state in _GOOD:
             self._announce(sweep)
-        if not self._is_seen:
+        if not self._is_seen and job.state is not JobState.CANCELLED:
             self._unseen.add(sweep.id)
             self._badge()
 
@@ -233,27 +254,34 @@ class ResultsController(QObject):
         return sweep
 
     def _announce(self, sweep: Sweep) -> None:
-        best = next((trial for trial in sweep.trials if trial.recommended), None)
-        if best is None:
+        best = [trial for trial in sweep.trials if trial.recommended]
+        if not best:
             return
-        small, full = format_size(best.file_bytes), format_size(best.original_bytes)
-        if best.quality is not None and best.measured_on:
-            kept = format_percent(best.quality)
-            text = self.tr("Done: {0} instead of {1}, {2} of quality kept").format(
+        actions = [("show-delta", self.tr("Show delta"))] if any(t.artefact for t in best) else []
+        self._select_best(sweep, best)
+        text, key = self._done_text(best), f"sweep:{sweep.id}"
+        self._context.navigator.banner("good", text, actions, key=key, stays=True)
+
+    def _done_text(self, best: Sequence[Trial]) -> str:
+        """The sum over all experts' recommended deltas, and the least of their qualities."""
+        small = format_size(sum(trial.file_bytes for trial in best))
+        full = format_size(sum(trial.original_bytes for trial in best))
+        qualities = [trial.quality for trial in best if trial.quality is not None]
+        if len(qualities) == len(best) and all(trial.measured_on for trial in best):
+            kept = format_percent(min(qualities))
+            if len(best) > 1:
+                kept = self.tr("at least {0}").format(kept)
+            return self.tr("Done: {0} instead of {1}, {2} of quality kept").format(
                 small, full, kept
             )
-        else:
-            kept = format_percent(best.fidelity)
-            text = self.tr(
-                "Done: {0} instead of {1}, about {2} of the weights' change kept"
-            ).format(small, full, kept)
-        actions = [("show-delta", self.tr("Show delta"))] if best.artefact else []
-        self._select_best(sweep, best)
-        self._context.navigator.banner("good", text, actions, key=f"sweep:{sweep.id}", stays=True)
+        shares = [t.fidelity if t.quality is None else t.quality for t in best]
+        kept = format_percent(min((one for one in shares if one is not None), default=None))
+        text = self.tr("Done: {0} instead of {1}, about {2} of the weights' change kept")
+        return text.format(small, full, kept)
 
-    def _select_best(self, sweep: Sweep, best: Trial) -> None:
+    def _select_best(self, sweep: Sweep, best: Sequence[Trial]) -> None:
         if sweep.id in self.state.shown and not self.state.selected:
-            self.select([(sweep.id, best.number)])
+            self.select([(sweep.id, best[0].number)])
 
     @Slot(object, object)
     def _on_acted(self, key: str, action: str) -> None:
@@ -261,9 +289,8 @@ class ResultsController(QObject):
         sweep = self.sweep(sweep_id)
         if kind != "sweep" or action != "show-delta" or sweep is None:
             return
-        best = next((trial for trial in sweep.trials if trial.recommended), None)
-        if best is not None:
-            self.show_artefact(best)
+        kept = [trial.artefact for trial in sweep.trials if trial.recommended and trial.artefact]
+        self._context.navigator.show_page("Library", LibraryChoice(tuple(kept)))
 
     def _badge(self) -> None:
         count = len(self._unseen)
@@ -275,18 +302,6 @@ class ResultsController(QObject):
         if state != self.state:
             self.state = state
             self.changed.emit()
-
-
-def read_records(folder: Path, control: JobControl) -> list[Sweep]:
-    """Read every sweep's record; one that cannot be read is logged and left out."""
-    found = []
-    for path in sorted(folder.glob(f"*/{RECORD}")):
-        control.check()
-        try:
-            found.append(Sweep.from_json(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: not a readable record of a sweep (%s)", path, error)
-    return found
 
 
 def _with_trial(sweep: Sweep, fresh: Trial) -> Sweep:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from deltaworks.errors import AppError, FileError, OptionError
+from deltaworks.product import NAME, VERSION
 from deltaworks.progress import JobControl
-from deltaworks.studies.trials import Sweep, Trial
+from deltaworks.studies.trials import Sweep
 from deltaworks_gui.context import AppContext
+from deltaworks_gui.models.trials import TrialRow
 from deltaworks_gui.plots.choice import PlotChoice
+
+Work = Callable[[Path, JobControl], Path]
+"""Writes a file and gives its place."""
+_FOLDER = "folders/export"
 
 INCHES = (10.0, 6.0)
 DPI = 200
 _FIELDS = (
+    "sweep",
     "number",
     "expert",
     "method",
@@ -32,6 +43,7 @@ _FIELDS = (
     "measured_on",
     "fidelity",
     "seconds",
+    "peak_bytes",
     "on_front",
     "recommended",
     "kept",
@@ -40,24 +52,86 @@ _FIELDS = (
 )
 
 
-def export_plot(
-    parent: QWidget, context: AppContext, sweeps: Sequence[Sweep], choice: PlotChoice
-) -> None:
-    """Ask for a file and draw the plot into it."""
-    path = _ask(
-        parent, parent.tr("Export plot"), "tradeoff.png", "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
-    )
-    if path is not None:
-        context.tasks.start(lambda control: write_plot(path, sweeps, choice, control))
-        context.navigator.status(parent.tr("Saved {0}").format(path))
+class Exporter(QObject):
+    """Asks where to, writes beside the window, and says how it went.
+
+    Args:
+        context: for tasks and news.
+        parent: the page; dialogs open over its window.
+    """
+
+    def __init__(self, context: AppContext, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._page = parent
+
+    def ask_plot(self, sweeps: Sequence[Sweep], choice: PlotChoice) -> None:
+        """Ask for a file and draw the plot into it."""
+        kinds = ["PNG (*.png)", "SVG (*.svg)", "PDF (*.pdf)"]
+        dialog = self._dialog(self.tr("Export plot"), "tradeoff", kinds)
+        shown = tuple(sweeps)
+        dialog.work = lambda path, control: write_plot(path, shown, choice, control)
+        dialog.open()
+
+    def ask_table(self, rows: Sequence[TrialRow]) -> None:
+        """Ask for a file and write the trials into it."""
+        dialog = self._dialog(self.tr("Export table"), "trials", ["CSV (*.csv)", "JSON (*.json)"])
+        shown = tuple(rows)
+        dialog.work = lambda path, control: write_table(path, shown, control)
+        dialog.open()
+
+    def _dialog(self, title: str, name: str, kinds: list[str]) -> ExportDialog:
+        folder = self._context.settings.text(_FOLDER, str(Path.home()))
+        dialog = ExportDialog(self._page.window(), title, str(Path(folder) / name), kinds)
+        dialog.fileSelected.connect(self._on_file)
+        return dialog
+
+    @Slot(str)
+    def _on_file(self, file: str) -> None:
+        dialog = self.sender()
+        if isinstance(dialog, ExportDialog):
+            self.write(Path(file), dialog.work)
+
+    def write(self, path: Path, work: Work) -> None:
+        """Write a file beside the window."""
+        self._context.settings.set(_FOLDER, str(path.parent))
+        self._context.navigator.status(self.tr("Writing {0}…").format(path.name))
+        self._context.tasks.start(
+            lambda control: work(path, control), succeeded=self._on_saved, failed=self._on_failed
+        )
+
+    @Slot(object)
+    def _on_saved(self, path: Path) -> None:
+        self._context.navigator.status(self.tr("Saved {0}").format(path))
+
+    @Slot(object)
+    def _on_failed(self, error: AppError) -> None:
+        text = self.tr("Nothing was exported. {0}").format(error)
+        self._context.navigator.banner("bad", text, key="export", stays=True)
 
 
-def export_table(parent: QWidget, context: AppContext, trials: Sequence[Trial]) -> None:
-    """Ask for a file and write the trials into it."""
-    path = _ask(parent, parent.tr("Export table"), "trials.csv", "CSV (*.csv);;JSON (*.json)")
-    if path is not None:
-        context.tasks.start(lambda control: write_table(path, trials, control))
-        context.navigator.status(parent.tr("Saved {0}").format(path))
+class ExportDialog(QFileDialog):
+    """A file to write; the ending follows the kind that is chosen."""
+
+    def __init__(self, parent: QWidget, title: str, path: str, kinds: list[str]) -> None:
+        super().__init__(parent, title)
+        self.work: Work = _nothing
+        self.setObjectName("DlgExport")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        self.setNameFilters(kinds)
+        self.filterSelected.connect(self._on_kind)
+        self._on_kind(kinds[0])
+        self.setDirectory(str(Path(path).parent))
+        self.selectFile(Path(path).name)
+
+    @Slot(str)
+    def _on_kind(self, kind: str) -> None:
+        self.setDefaultSuffix(kind.split("*.")[1].rstrip(")"))
+
+
+def _nothing(path: Path, _control: JobControl) -> Path:
+    raise AssertionError(f"nothing to write into {path}")
 
 
 def write_plot(
@@ -81,26 +155,38 @@ def write_plot(
     return save_figure(figure, path, DPI, {"sweep": ", ".join(sweep.id for sweep in sweeps)})
 
 
-def write_table(path: Path, trials: Sequence[Trial], _control: JobControl) -> Path:
-    """Write every field of every trial as CSV or JSON."""
-    rows = [trial.as_json() for trial in trials]
-    if path.suffix.lower() == ".json":
-        path.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        return path
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*_FIELDS, "options"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(_flat(row) for row in rows)
+def write_table(path: Path, rows: Sequence[TrialRow], _control: JobControl) -> Path:
+    """Write every field of every trial as CSV or JSON, whole or not at all.
+
+    Raises:
+        OptionError: the name ends in something else.
+        FileError: the place cannot be written.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".json"):
+        raise OptionError(f"unknown ending {path.suffix!r}", fix="Use .csv or .json")
+    records = [{"sweep": row.sweep, **row.trial.as_json()} for row in rows]
+    text = _as_csv(records) if kind == ".csv" else _as_json(records)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+    except OSError as error:
+        raise FileError(f"cannot be written ({error})", where=str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "options": json.dumps(row["options"])}
+def _as_json(records: list[dict[str, Any]]) -> str:
+    document = {"made_by": f"{NAME} {VERSION}", "trials": records}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _ask(parent: QWidget, title: str, name: str, kinds: str) -> Path | None:
-    chosen, kind = QFileDialog.getSaveFileName(parent, title, str(Path.home() / name), kinds)
-    if not chosen:
-        return None
-    path = Path(chosen)
-    return path if path.suffix else path.with_suffix(kind.split("*")[1].split(")")[0])
+def _as_csv(records: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*_FIELDS, "options"], extrasaction="ignore")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({**record, "options": json.dumps(record["options"])})
+    return text.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -25,11 +25,19 @@ Only dtypes that safetensors and numpy share: u8, i32, i64, f16, f32.
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Inputs of a method, in data, so that the window offers only what can run."""
+    """Inputs of a method, in data, so that the window offers only what can run.
+
+    Args:
+        base: whether it cannot do without a base.
+        min_experts: fewest experts.
+        max_experts: most; None for any number.
+        takes_base: whether it works on deltas where a base is given without need.
+    """
 
     base: bool = True
     min_experts: int = 1
     max_experts: int | None = None
+    takes_base: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,13 @@ class TensorPair:
     def delta(self) -> Tensor:
         """Fine-tuned minus base in float32; the fine-tuned tensor where there is no base."""
         return self.tuned.float() if self.base is None else self.tuned.float() - self.base.float()
+
+    def reseeded(self, seed: int) -> TensorPair:
+        """Give the same pair under another seed; what is known of its delta stays shared."""
+        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned)
+        other._known = self._known
+        other.__dict__["delta"] = self.delta
+        return other
 
     def once(self, compute: Callable[[Tensor], T]) -> T:
         """Compute something from the delta the first time, remember it afterwards.

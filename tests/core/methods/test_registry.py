@@ -33,8 +33,13 @@ def test_ids_are_the_known_ones() -> None:
         "lossless",
         "impart",
         "group-dropout",
+        "base-shift",
     }
-    assert set(MERGING) == {"linear", "task-arithmetic", "ties", "slerp"}
+    assert set(MERGING) == {
+        *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),
+        *("task-arithmetic", "ties", "dare-linear", "dare-ties", "breadcrumbs"),
+        *("breadcrumbs-ties", "della", "della-linear", "sce", "ram", "ramplus-tl", "model-stock"),
+    }
     assert len(METHODS) == len(COMPRESSION) + len(MERGING)
 
 

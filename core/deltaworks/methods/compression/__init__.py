@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from deltaworks.methods.compression import (
+    base_shift,
     dare,
     delta_dct,
     group_dropout,
@@ -23,4 +24,5 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     lossless.METHOD,
     impart.METHOD,
     group_dropout.METHOD,
+    base_shift.METHOD,
 )

@@ -39,6 +39,71 @@ CASES: list[dict[str, Any]] = [
         "densities": [0.5, 0.25],
         "options": {"rescale": True},
     },
+    *(
+        {"method": method, "weights": [1.0, -0.4, 0.9], "densities": [1.0, 1.0, 1.0]}
+        for method in ("dare_linear", "dare_ties", "della", "della_linear")
+    ),
+    {
+        "method": "breadcrumbs",
+        "weights": [1.0, 0.8, -0.5],
+        "densities": [0.9, 0.5, 0.3],
+        "gammas": [0.01, 0.1, 0.0],
+    },
+    {
+        "method": "breadcrumbs",
+        "weights": [1.0, 0.5],
+        "densities": [0.9, 0.6],
+        "gammas": [0.3, 0.05],
+        "options": {"normalize": True, "rescale": True, "lambda": 0.7},
+    },
+    {
+        "method": "breadcrumbs_ties",
+        "weights": [1.0, 0.8, -0.5],
+        "densities": [0.9, 0.5, 0.3],
+        "gammas": [0.01, 0.1, 0.0],
+    },
+    {"method": "sce", "n_experts": 3},
+    {"method": "sce", "n_experts": 3, "options": {"select_topk": 0.3}},
+    {"method": "sce", "n_experts": 3, "options": {"select_topk": 0.3}, "far": True},
+    {"method": "ram", "n_experts": 3},
+    {"method": "ram", "n_experts": 3, "options": {"epsilon": 0.003}},
+    {"method": "ramplus_tl", "n_experts": 3, "options": {"epsilon": 0.003}},
+    {"method": "ramplus_tl", "n_experts": 2, "options": {"epsilon": 0.005, "r": 0.7, "alpha": 3.0}},
+    {"method": "model_stock", "n_experts": 2},
+    {"method": "model_stock", "n_experts": 3, "far": True},
+    {"method": "model_stock", "n_experts": 3, "options": {"filter_wise": True}, "far": True},
+    *(
+        {"method": "nuslerp", "weights": [0.3, 0.9], "options": options, "far": far, "bare": bare}
+        for options in (
+            {"nuslerp_flatten": True},
+            {"nuslerp_flatten": False},
+            {"nuslerp_flatten": False, "nuslerp_row_wise": True},
+        )
+        for far in (False, True)
+        for bare in (False, True)
+    ),
+    {"method": "multislerp", "weights": [0.3, 0.9, 0.5], "bare": True},
+    {"method": "multislerp", "weights": [0.3, 0.9, 0.5], "far": True},
+    {
+        "method": "multislerp",
+        "weights": [0.3, 0.9, 0.5],
+        "options": {"normalize_weights": False},
+        "far": True,
+        "bare": True,
+    },
+    {"method": "karcher", "n_experts": 3, "bare": True},
+    {"method": "karcher", "n_experts": 3, "far": True, "bare": True},
+    {
+        "method": "karcher",
+        "n_experts": 3,
+        "options": {"max_iter": 2, "tol": 1e-3},
+        "far": True,
+        "bare": True,
+    },
+    {"method": "nearswap", "n_experts": 1, "options": {"t": 0.001}},
+    {"method": "nearswap", "n_experts": 1, "options": {"t": 0.01}, "far": True},
+    {"method": "arcee_fusion", "n_experts": 1, "far": True},
+    {"method": "arcee_fusion", "n_experts": 1, "undecided": 4},
 ]
 
 
@@ -66,23 +131,26 @@ def main(path: Path) -> None:
 
 
 def run(case: dict[str, Any], tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
-    experts = [tensors["far"]] if case.get("far") else [tensors[n] for n in "abc"]
-    mine = [tensors["base"], *experts[: len(case["weights"])]]
+    """Merge the first experts; ``far`` puts the far one first, ``bare`` leaves the base out."""
+    names = ["far", "a", "b", "c"] if case.get("far") else ["a", "b", "c"]
+    count = case.get("n_experts", len(case.get("weights", ())))
+    mine = [tensors[name] for name in names[:count]]
+    has_base = case["method"] != "linear" and not case.get("bare")
+    if has_base:
+        mine = [tensors["base"], *mine]
     parameters: dict[str, Any] = dict(case.get("options", {}))
-    base_index: int | None = 0
     if case["method"] == "linear":
-        mine, base_index = mine[1:], None
         parameters["weight"] = case["weights"]
     elif case["method"] != "slerp":
-        parameters["weight"] = {i + 1: w for i, w in enumerate(case["weights"])}
-    if "densities" in case:
-        parameters["density"] = {i + 1: d for i, d in enumerate(case["densities"])}
+        for ours, theirs in (("weights", "weight"), ("densities", "density"), ("gammas", "gamma")):
+            if ours in case:
+                parameters[theirs] = {i + has_base: v for i, v in enumerate(case[ours])}
     merged: torch.Tensor = merge_tensors(
         [tensor.to(dtype) for tensor in mine],
         case["method"],
         parameters=parameters,
         ids=list(range(len(mine))),
-        base_index=base_index,
+        base_index=0 if has_base else None,
     )
     return merged
 

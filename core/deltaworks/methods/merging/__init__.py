@@ -1,8 +1,24 @@
-"""Merging methods, one file each."""
+"""Merging methods, one file each; variants of one method share theirs."""
 
 from collections.abc import Mapping
 
-from deltaworks.methods.merging import linear, slerp, task_arithmetic, ties
+from deltaworks.methods.merging import (
+    arcee_fusion,
+    breadcrumbs,
+    dare,
+    della,
+    karcher,
+    linear,
+    model_stock,
+    multislerp,
+    nearswap,
+    nuslerp,
+    ram,
+    sce,
+    slerp,
+    task_arithmetic,
+    ties,
+)
 from deltaworks.methods.method import MergingMethod, index
 
 MERGING: Mapping[str, MergingMethod] = index(
@@ -10,4 +26,19 @@ MERGING: Mapping[str, MergingMethod] = index(
     slerp.METHOD,
     task_arithmetic.METHOD,
     ties.METHOD,
+    dare.LINEAR,
+    dare.TIES,
+    breadcrumbs.LINEAR,
+    breadcrumbs.TIES,
+    della.TIES,
+    della.LINEAR,
+    sce.METHOD,
+    ram.METHOD,
+    ram.PLUS,
+    model_stock.METHOD,
+    nuslerp.METHOD,
+    multislerp.METHOD,
+    karcher.METHOD,
+    nearswap.METHOD,
+    arcee_fusion.METHOD,
 )

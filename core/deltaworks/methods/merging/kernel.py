@@ -26,6 +26,23 @@ def flat_experts(inputs: MergeInputs) -> list[Tensor]:
     return [_flat(expert.tensor, inputs, "an expert") for expert in inputs.experts]
 
 
+def one_expert(inputs: MergeInputs, method: str) -> Tensor:
+    """Give the only expert's tensor as a flat array.
+
+    Raises:
+        OptionError: there is another number of them.
+        MismatchError: it has another shape.
+    """
+    experts = flat_experts(inputs)
+    if len(experts) != 1:
+        raise OptionError(
+            f"{method} goes from the base to one other model, not to {len(experts)}",
+            where=inputs.spec.name,
+            fix="Choose one expert, or another method",
+        )
+    return experts[0]
+
+
 def flat_base(inputs: MergeInputs) -> Tensor:
     """Give the base as a flat array.
 
@@ -74,13 +91,23 @@ def checked(merged: Tensor, inputs: MergeInputs) -> Tensor:
     Raises:
         NotFiniteError: an input holds one, or the weights made one.
     """
+    if not is_finite(merged):
+        raise not_finite(inputs.spec.name)
+    return merged.view(inputs.spec.shape)
+
+
+def is_finite(values: Tensor) -> bool:
+    """Look for NaN and infinity."""
     import torch
 
     # A sum is cheap and NaN or infinity anywhere shows in it; look closer only then.
-    if not torch.isfinite(merged.sum()) and not torch.isfinite(merged).all():
-        raise NotFiniteError(
-            "the merged tensor would hold NaN or infinity",
-            where=inputs.spec.name,
-            fix="Check the inputs for NaN, and the weights for their size",
-        )
-    return merged.view(inputs.spec.shape)
+    return bool(torch.isfinite(values.sum()) or torch.isfinite(values).all())
+
+
+def not_finite(name: str) -> NotFiniteError:
+    """Say that a merged tensor would hold NaN or infinity."""
+    return NotFiniteError(
+        "the merged tensor would hold NaN or infinity",
+        where=name,
+        fix="Check the inputs for NaN, and the weights for their size",
+    )

@@ -9,8 +9,7 @@ from __future__ import annotations
 from math import acos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from deltaworks.errors import OptionError
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
+from deltaworks.methods.merging.kernel import checked, flat_base, one_expert
 from deltaworks.methods.method import MergingMethod, Needs
 from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
@@ -54,14 +53,7 @@ def merge(inputs: MergeInputs, options: SlerpOptions) -> Tensor:
     """
     import torch
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    if len(experts) != 1:
-        raise OptionError(
-            f"slerp goes from the base to one other model, not to {len(experts)}",
-            where=inputs.spec.name,
-            fix="Choose one expert, or another method",
-        )
-    other = experts[0]
+    base, other = flat_base(inputs), one_expert(inputs, "slerp")
     keep, take = factors(cosine(base, other), options.t)
     out = torch.empty(base.numel())
     for span in spans(len(out)):

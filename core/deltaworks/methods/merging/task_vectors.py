@@ -43,6 +43,11 @@ class Place:
     index: int
 
 
+def stream_of(place: Place) -> str:
+    """Name the random stream of one expert; seed and tensor name are the rest of the key."""
+    return f"expert {place.index}"
+
+
 Sparsifier = Callable[[Floats, Any, Place], Kept]
 """Flat delta, the expert's options and its place to what is kept. The delta is only read."""
 

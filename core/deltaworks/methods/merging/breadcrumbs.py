@@ -1,0 +1,145 @@
+"""Model breadcrumbs: drop the small changes and the few largest, then add or elect.
+
+Source: Davari and Belilovsky, "Model Breadcrumbs", arXiv:2312.06795; arcee-ai/mergekit
+0.1.5, methods ``breadcrumbs`` and ``breadcrumbs_ties``. Departures: at least one change of
+each tensor is kept; equal magnitudes rank from the lowest flat index on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
+from deltaworks.methods.merging.kept import Band
+from deltaworks.methods.merging.kernel import is_finite, not_finite
+from deltaworks.methods.merging.task_vectors import Place, Rule, merge_task_vectors
+from deltaworks.methods.method import MergingMethod
+from deltaworks.numerics.selection import Floats, magnitude_cut
+from deltaworks.options import Options, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deltaworks.methods.method import MergeInputs
+
+
+class BreadcrumbsOptions(Options):
+    """Options of breadcrumbs."""
+
+    normalize: bool = option(
+        False,
+        title="Normalize",
+        help="Divide the summed deltas by the sum of the weights.",
+    )
+    rescale: bool = option(
+        False,
+        title="Rescale",
+        help="Scale each trimmed delta up to the sum of magnitudes it had before.",
+        advanced=True,
+    )
+    scale: float = scale_field(
+        "Multiplies the summed delta before it is added to the base.", sweep=(0.3, 0.5, 0.7, 1.0)
+    )
+
+
+class BreadcrumbsTiesOptions(BreadcrumbsOptions):
+    """Options of breadcrumbs with an election of signs."""
+
+    normalize: bool = option(
+        False,
+        title="Normalize",
+        help="Average the agreeing deltas by weight, instead of summing them.",
+    )
+
+
+class BreadcrumbsExpertOptions(Options):
+    """Options of each expert."""
+
+    weight: float = weight_field("Multiplies the delta of this model. Negative weights unlearn.")
+    density: float = density_field(
+        0.9,
+        "Share of this model's delta that is kept, below the outliers. 1 keeps everything, "
+        "outliers too.",
+        sweep=(0.5, 0.7, 0.9),
+    )
+    gamma: float = option(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        unit="fraction",
+        title="Outliers (gamma)",
+        help="Share with the largest magnitudes that is dropped. Where it does not leave "
+        "room for the density, fewer are.",
+        step=0.01,
+        sweepable=True,
+        sweep=(0.0, 0.01, 0.05),
+    )
+
+
+class BreadcrumbsTiesExpertOptions(BreadcrumbsExpertOptions):
+    """Options of each expert."""
+
+    weight: float = weight_field(
+        "Multiplies the delta of this model; counts in the election of signs too."
+    )
+
+
+def merge_linear(inputs: MergeInputs, options: BreadcrumbsOptions) -> Tensor:
+    """Drop both ends, sum, and add to the base."""
+    return merge_task_vectors(inputs, _rule(options, elects_signs=False))
+
+
+def merge_ties(inputs: MergeInputs, options: BreadcrumbsTiesOptions) -> Tensor:
+    """Drop both ends, elect signs, and add to the base."""
+    return merge_task_vectors(inputs, _rule(options, elects_signs=True))
+
+
+def _rule(options: BreadcrumbsOptions, *, elects_signs: bool) -> Rule:
+    return Rule(
+        sparsify=_between,
+        elects_signs=elects_signs,
+        rescale="l1" if options.rescale else "none",
+        normalize=options.normalize,
+        scale=options.scale,
+    )
+
+
+def _between(values: Floats, own: BreadcrumbsExpertOptions, place: Place) -> Band:
+    """Keep ``int(density n)`` magnitudes below the ``int(gamma n)`` largest.
+
+    Raises:
+        NotFiniteError: NaN or infinity would be dropped as an outlier, in silence.
+    """
+    import torch
+
+    if not is_finite(torch.from_numpy(values)):
+        raise not_finite(place.spec.name)
+    count = len(values)
+    keep = max(1, int(own.density * count))
+    outliers = min(int(own.gamma * count), count - keep)
+    return Band(magnitude_cut(values, keep + outliers), magnitude_cut(values, outliers))
+
+
+LINEAR = MergingMethod(
+    id="breadcrumbs",
+    title="Breadcrumbs",
+    family="merging",
+    summary="Drops the smallest and the very largest changes, and adds the rest to the base.",
+    source="arXiv:2312.06795, mergekit 0.1.5",
+    options=BreadcrumbsOptions,
+    expert_options=BreadcrumbsExpertOptions,
+    evidence="Compared with outputs of mergekit 0.1.5 in float32.",
+    merge=merge_linear,
+)
+
+TIES = MergingMethod(
+    id="breadcrumbs-ties",
+    title="Breadcrumbs TIES",
+    family="merging",
+    summary="Drops the smallest and the very largest changes, and lets the signs vote.",
+    source="arXiv:2312.06795, arXiv:2306.01708, mergekit 0.1.5",
+    options=BreadcrumbsTiesOptions,
+    expert_options=BreadcrumbsTiesExpertOptions,
+    evidence="Compared with outputs of mergekit 0.1.5 in float32.",
+    merge=merge_ties,
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QKeyEvent
-from PySide6.QtWidgets import QFileDialog, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from deltaworks.errors import AppError
 from deltaworks.library.rows import ModelRow
@@ -108,6 +108,8 @@ class WorkbenchPage(Page):
     # --- building -------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
+        for label in self._empty.findChildren(QLabel):
+            label.setWordWrap(True)  # large text must not make the window wider
         body = QWidget()
         self._stack = QStackedLayout(body)
         self._stack.addWidget(self._empty)

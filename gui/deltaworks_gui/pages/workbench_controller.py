@@ -2,62 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Signal, Slot
 
-from deltaworks.errors import AppError, OptionError
+from deltaworks.errors import AppError
 from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import Match, ModelRow
 from deltaworks.progress import JobControl
-from deltaworks.recipes import as_command, dump_recipe, load_recipe, parse_recipe, save_recipe
+from deltaworks.recipes import parse_recipe
 from deltaworks.recipes.schema import CompressRecipe, Keep, MergeRecipe, SweepRecipe
 from deltaworks_gui.context import AppContext
-from deltaworks_gui.lanes.jobs import ENDED, Job, JobState
-from deltaworks_gui.lanes.tasks import Task
+from deltaworks_gui.lanes.jobs import Job
 from deltaworks_gui.pages import workbench_edit as edit
-from deltaworks_gui.pages.workbench_cost import (
-    Machine,
-    PastSpeed,
-    Planner,
-    ThisMachine,
-    plan_with_core,
-    work_out,
+from deltaworks_gui.pages.workbench_consequences import (
+    asks_for_plan,
+    can_be_planned,
+    pairs_of,
+    with_guards,
+    with_news,
 )
+from deltaworks_gui.pages.workbench_cost import Machine, Planner, ThisMachine, plan_with_core
+from deltaworks_gui.pages.workbench_evaluations import EvaluationSets
+from deltaworks_gui.pages.workbench_files import RecipeFiles
 from deltaworks_gui.pages.workbench_guard import GuardChecker, GuardNews, Matcher
-from deltaworks_gui.pages.workbench_presets import (
-    presets_of,
-    read_presets,
-    write_presets,
-)
-from deltaworks_gui.pages.workbench_recipe import (
-    JobRecipe,
-    free_place,
-    job_name,
-    make_recipe,
-    with_recipe,
-)
+from deltaworks_gui.pages.workbench_planner import PlanWatcher
+from deltaworks_gui.pages.workbench_presets import presets_of, read_presets, write_presets
+from deltaworks_gui.pages.workbench_recipe import JobRecipe, make_recipe, with_recipe
 from deltaworks_gui.pages.workbench_rows import placeholder, read_rows
 from deltaworks_gui.pages.workbench_rules import why_not
-from deltaworks_gui.pages.workbench_state import (
-    OPERATIONS,
-    TRIAL_CAP,
-    Cost,
-    Guard,
-    WorkbenchState,
-)
+from deltaworks_gui.pages.workbench_state import TRIAL_CAP, Cost, WorkbenchState
+from deltaworks_gui.pages.workbench_submitter import Submitter
 from deltaworks_gui.payloads import ResultsSweep
 
 log = logging.getLogger(__name__)
-
-PLAN_AFTER_MS = 200
-TEXT_UP_TO_BYTES = 4_000_000_000
-"""Bases above this are not measured on text unless the user says so: it takes hours on a CPU."""
 
 
 class WorkbenchController(QObject):
@@ -74,13 +56,11 @@ class WorkbenchController(QObject):
         changed: ``state`` is another one.
         run_ready: everything is filled in; the keyboard belongs on Run.
         command_ready: command lines for the clipboard.
-        submitted: the Job that was queued.
     """
 
     changed = Signal()
     run_ready = Signal()
     command_ready = Signal(str)
-    submitted = Signal(object)
 
     def __init__(
         self,
@@ -94,32 +74,30 @@ class WorkbenchController(QObject):
     ) -> None:
         super().__init__(parent)
         self._context = context
-        self._planner = planner
-        self._machine = machine or ThisMachine()
-        self._past = PastSpeed(context.settings)
-        self._work: dict[str, int] = {}
-        self._planned: JobRecipe | None = None
-        self._planning: Task | None = None
-        self._plan_number = 0
+        self._jobs = Submitter(context.queue, context.settings, self)
+        self._sets = EvaluationSets(context.settings, text)
         self._evaluation_is_chosen = False
-        self._text = text
         self._guard = GuardChecker(context.tasks, matcher or self._match, self)
         self._guard.found.connect(self._on_guard)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PLAN_AFTER_MS)
-        self._timer.timeout.connect(self._plan)
+        self._plans = PlanWatcher(
+            context.tasks, planner, machine or ThisMachine(), self._question, self
+        )
+        self._plans.planned.connect(self._on_planned)
+        self._jobs.learned.connect(self._plans.wake)
+        self._files = RecipeFiles(context.tasks, self)
+        self._files.opened.connect(self._on_recipe)
+        self._files.saved.connect(self._on_saved)
+        self._files.command_ready.connect(self._on_command)
+        self._files.failed.connect(self._on_failed)
         lanes = tuple(context.queue.lanes())
         self._state = WorkbenchState(
             lanes=lanes,
             lane=max(lanes, key=lambda one: one.total_bytes - one.used_bytes).id if lanes else "",
             cap=context.settings.number("jobs/trial_cap", TRIAL_CAP),
             presets=read_presets(context.settings),
-            evaluations=self._offered(),
+            evaluations=self._sets.offered(),
         )
         self._state = replace(self._state, why_not=why_not(self._state))
-        context.queue.job_ended.connect(self._on_job_ended)
-        context.queue.lane_changed.connect(self._on_lane_changed)
 
     @property
     def state(self) -> WorkbenchState:
@@ -129,12 +107,15 @@ class WorkbenchController(QObject):
     def change(self, state: WorkbenchState) -> None:
         """Take a new state: everything that follows from it is worked out again."""
         before = self._state
-        state = self._with_guards(state)
+        state = with_guards(before, state)
+        self._guard.want(pairs_of(state))
         if state.base is not before.base and not self._evaluation_is_chosen:
-            state = replace(state, evaluation=self._usual_evaluation(state.base))
-        if _asks_other(before, state):
-            state = replace(state, is_planning=True)
-            self._timer.start()
+            state = replace(state, evaluation=self._sets.usual(state.base))
+        if asks_for_plan(before, state):
+            # What could not be planned before may be mended now.
+            cost = None if state.cost is not None and state.cost.error else state.cost
+            state = replace(state, is_planning=True, cost=cost)
+            self._plans.wake()
         self._state = replace(state, why_not=why_not(state))
         self.changed.emit()
 
@@ -199,28 +180,10 @@ class WorkbenchController(QObject):
 
     def fill_demo(self, demo: DemoSet) -> None:
         """Fill in the demo: base, two experts, every method, its own evaluation."""
-        methods = tuple(OPERATIONS["compress"].methods)
-        primary = OPERATIONS["compress"].default_method
         self._evaluation_is_chosen = True
-        evaluation = str(demo.evaluation)
-        self._offer(evaluation, self.tr("Demo tasks"))
-        state = edit.with_inputs(
-            self._state,
-            placeholder(demo.base, "Base"),
-            [placeholder(path, "Expert") for path in demo.experts],
-            "compress",
-        )
-        self.change(
-            replace(
-                state,
-                methods={**state.methods, "compress": primary},
-                chosen={one: kept for one, kept in state.chosen.items() if one not in methods},
-                compared=tuple(one for one in methods if one != primary),
-                evaluation=evaluation,
-                evaluations=self._offered(),
-                keep="front",
-            )
-        )
+        self._sets.offer(str(demo.evaluation), self.tr("Demo tasks"))
+        state = replace(self._state, evaluations=self._sets.offered())
+        self.change(edit.with_demo(state, demo))
         self._read([str(demo.base), *(str(path) for path in demo.experts)])
         self.run_ready.emit()
 
@@ -239,8 +202,8 @@ class WorkbenchController(QObject):
         state, exact = with_recipe(self._state, known)
         self._evaluation_is_chosen = True
         if state.evaluation:
-            self._offer(state.evaluation, Path(state.evaluation).name)
-        state = replace(state, evaluations=self._offered())
+            self._sets.offer(state.evaluation)
+        state = replace(state, evaluations=self._sets.offered())
         self.change(edit.with_recipe_inputs(state, known))
         self._read(edit.paths_of(self._state))
         if not exact:
@@ -250,15 +213,7 @@ class WorkbenchController(QObject):
 
     def open_recipe(self, path: Path) -> None:
         """Read a recipe file beside the window, then fill everything in."""
-        output = str(self._context.home.store / path.stem)
-
-        def work(_control: JobControl) -> object:
-            try:
-                return load_recipe(path)
-            except OptionError:
-                return load_recipe(path, output=output)  # mergekit files name no output
-
-        self._context.tasks.start(work, succeeded=self._on_recipe, failed=self._on_failed)
+        self._files.open(path, self._context.home.store / path.stem)
 
     # --- settings -----------------------------------------------------------------------------
 
@@ -289,9 +244,8 @@ class WorkbenchController(QObject):
     def set_evaluation(self, evaluation: str) -> None:
         """Measure on another set; a new place is offered from now on."""
         self._evaluation_is_chosen = True
-        if evaluation and evaluation not in dict(self._offered()):
-            self._offer(evaluation, Path(evaluation).name)
-        state = replace(self._state, evaluation=evaluation, evaluations=self._offered())
+        self._sets.offer(evaluation)
+        state = replace(self._state, evaluation=evaluation, evaluations=self._sets.offered())
         self.change(state)
 
     def set_keep(self, keep: str) -> None:
@@ -343,136 +297,43 @@ class WorkbenchController(QObject):
     def copy_command(self) -> None:
         """Write the recipe to a file of ours and tell the command that runs it."""
         recipe = self.recipe()
-        if recipe is None or self._state.why_not:
-            return
-        stem = Path(recipe.output).name
-        place = self._context.home.root / "recipes" / f"{stem}.json"
-
-        def work(_control: JobControl) -> str:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            save_recipe(recipe, place)
-            return as_command(recipe, file=str(place))
-
-        self._context.tasks.start(work, succeeded=self._on_command, failed=self._on_failed)
+        if recipe is not None and not self._state.why_not:
+            self._files.make_command(recipe, self._context.home.root / "recipes")
 
     def save_recipe(self, path: Path) -> None:
         """Write the recipe to a file."""
         recipe = self.recipe()
         if recipe is not None:
-            kept = recipe
-
-            def work(_control: JobControl) -> Path:
-                save_recipe(kept, path)
-                return path
-
-            self._context.tasks.start(work, succeeded=self._on_saved, failed=self._on_failed)
+            self._files.save(recipe, path)
 
     def _submit(self) -> Job | None:
         recipe = self.recipe()
         if recipe is None or self._state.why_not:
             return None
-        cost = self._state.cost
-        recipe = free_place(recipe)
-        job = self._context.queue.submit(
-            job_name(self._state), dump_recipe(recipe), self._state.lane
-        )
-        if cost is not None and not self._state.is_planning:
-            self._work[job.id] = cost.work
-        self.submitted.emit(job)
-        return job
+        return self._jobs.submit(self._state, recipe)
 
     # --- what follows from a state ----------------------------------------------------------------
 
-    def _with_guards(self, state: WorkbenchState) -> WorkbenchState:
-        """Experts know about the base in the slot, and about no other."""
-        same = state.base is not None and (
-            self._state.base is not None and state.base.path == self._state.base.path
-        )
-        known = {one.row.path: one.guard for one in self._state.experts} if same else {}
-        experts = tuple(
-            replace(one, guard=_guard_of(state, one.row, one.guard if same else None, known))
-            for one in state.experts
-        )
-        base = state.base
-        pairs = [(base.path, one.row.path) for one in experts if one.guard] if base else []
-        self._guard.want(pairs)
-        return replace(state, experts=experts)
-
     @Slot(object)
     def _on_guard(self, news: GuardNews) -> None:
-        base = self._state.base
-        if base is None or news.pair[0] != base.path:
-            return
-        experts = tuple(
-            replace(one, guard=_heard(one.guard, news)) if one.row.path == news.pair[1] else one
-            for one in self._state.experts
-        )
-        self.change(replace(self._state, experts=experts))
+        if self._state.base is not None and news.pair[0] == self._state.base.path:
+            self.change(with_news(self._state, news))
 
     def _match(self, base: str, expert: str, control: JobControl | None) -> Match:
         return self._context.library.match(base, expert, control)
 
-    @Slot()
-    def _plan(self) -> None:
-        recipe = None if _is_hopeless(self._state) else self.recipe()
-        if self._planning is not None:
-            self._planning.cancel()
-            self._planning = None
-        self._plan_number += 1
-        if recipe is None:
-            self._show_cost(None)
-            return
-        number, planner, machine = self._plan_number, self._planner, self._machine
-        lane, wanted = self._state.lane, recipe
-
-        def work(control: JobControl) -> tuple[int, Cost]:
-            return number, work_out(wanted, lane, planner, machine, control)
-
-        self._planning = self._context.tasks.start(
-            work, succeeded=self._on_cost, failed=self._on_plan_failed
-        )
+    def _question(self) -> tuple[JobRecipe | None, str]:
+        return (self.recipe() if can_be_planned(self._state) else None), self._state.lane
 
     @Slot(object)
-    def _on_cost(self, found: tuple[int, Cost]) -> None:
-        number, cost = found
-        if number == self._plan_number:
-            self._planning = None
-            self._show_cost(cost)
-
-    @Slot(object)
-    def _on_plan_failed(self, error: AppError) -> None:
-        self._planning = None
-        self._show_cost(Cost(error=str(error)))
-
-    def _show_cost(self, cost: Cost | None) -> None:
+    def _on_planned(self, cost: Cost | None) -> None:
         recipe = self.recipe() if cost is not None else None
         seconds = None
         if cost is not None and recipe is not None:
-            seconds = self._past.seconds(cost.work, recipe.kind, self._state.lane)
+            seconds = self._jobs.seconds(cost.work, recipe.kind, self._state.lane)
         state = replace(self._state, cost=cost, is_planning=False, seconds=seconds)
         self._state = replace(state, why_not=why_not(state))
         self.changed.emit()
-
-    # --- evaluation sets, presets -------------------------------------------------------------
-
-    def _offered(self) -> tuple[tuple[str, str], ...]:
-        text = [(self._text, self.tr("Bundled text"))] if self._text else []
-        return (("", self.tr("Fidelity only (no data)")), *text, *self._own_evaluations())
-
-    def _own_evaluations(self) -> list[tuple[str, str]]:
-        data = self._context.settings.text("workbench/evaluations", "{}")
-        try:
-            return [(str(path), str(title)) for path, title in json.loads(data).items()]
-        except (ValueError, AttributeError):
-            return []
-
-    def _offer(self, path: str, title: str) -> None:
-        if path != self._text:
-            kept = {**dict(self._own_evaluations()), path: title}
-            self._context.settings.set("workbench/evaluations", json.dumps(kept))
-
-    def _usual_evaluation(self, base: ModelRow | None) -> str:
-        return self._text if base is not None and base.size_bytes <= TEXT_UP_TO_BYTES else ""
 
     def _keep_presets(self, method: str, own: dict[str, Any]) -> None:
         write_presets(self._context.settings, method, own)
@@ -503,10 +364,7 @@ class WorkbenchController(QObject):
 
     @Slot(object)
     def _on_any_rows(self, rows: Sequence[ModelRow]) -> None:
-        base = next((row for row in rows if row.role == "Base"), None)
-        if base is not None:
-            self.add_base(base)
-        self._on_expert_rows([row for row in rows if row is not base])
+        self.change(edit.with_roles(self._state, rows))
 
     @Slot(object)
     def _on_proposed(self, row: ModelRow | None) -> None:
@@ -533,56 +391,3 @@ class WorkbenchController(QObject):
     def _on_failed(self, error: AppError) -> None:
         log.warning("%s", error)
         self._context.navigator.banner("bad", str(error), key="workbench", stays=True)
-
-    @Slot(object)
-    def _on_job_ended(self, job: Job) -> None:
-        work = self._work.pop(job.id, 0) if job.state in ENDED else 0
-        if job.state in (JobState.SUCCEEDED, JobState.WARNED):
-            kind = str(job.recipe.get("kind", ""))
-            self._past.learn(work, job.running_seconds, kind, job.lane)
-            self._timer.start()  # there is an estimate of time now, and other room on the disk
-
-    @Slot(object)
-    def _on_lane_changed(self, _lane: object) -> None:
-        lanes = tuple(self._context.queue.lanes())
-        if [one.id for one in lanes] != [one.id for one in self._state.lanes]:
-            self.change(replace(self._state, lanes=lanes))
-
-
-def _asks_other(before: WorkbenchState, after: WorkbenchState) -> bool:
-    """Whether the plan may be another one."""
-    return _question(before) != _question(after)
-
-
-def _question(state: WorkbenchState) -> tuple[Any, ...]:
-    experts = tuple((one.row.path, one.row.state, one.is_on, one.options) for one in state.experts)
-    base = (state.base.path, state.base.state) if state.base else None
-    method = state.method.id
-    tried = tuple((one, state.of(one)) for one in state.tried)
-    return (
-        state.operation, base, experts, method, tried, state.result, state.evaluation,
-        state.keep, state.lane,
-    )  # fmt: skip
-
-
-def _is_hopeless(state: WorkbenchState) -> bool:
-    """Whether there is nothing to plan: options are wrong, or models do not fit."""
-    bare = replace(state, cost=None, many_allowed=True)
-    experts = tuple(
-        replace(one, guard=replace(one.guard, anyway=True) if one.guard else None)
-        for one in bare.experts
-    )
-    return bool(why_not(replace(bare, experts=experts)))
-
-
-def _guard_of(
-    state: WorkbenchState, row: ModelRow, own: Guard | None, known: Mapping[str, Guard | None]
-) -> Guard | None:
-    if state.base is None or state.base.path == row.path:
-        return None
-    return own or known.get(row.path) or Guard()
-
-
-def _heard(guard: Guard | None, news: GuardNews) -> Guard:
-    before = guard or Guard()
-    return replace(before, match=news.match, is_final=news.is_final, error=news.error)

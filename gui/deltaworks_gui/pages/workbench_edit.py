@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import ModelRow
 from deltaworks.recipes.schema import MergeRecipe, ModelRef
+from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_rows import placeholder
 from deltaworks_gui.pages.workbench_state import (
+    OPERATIONS,
     Chosen,
     ExpertInput,
     Guard,
@@ -48,6 +51,14 @@ def with_experts(state: WorkbenchState, rows: Sequence[ModelRow]) -> WorkbenchSt
             known.add(row.path)
             added.append(ExpertInput(row))
     return replace(state, experts=(*state.experts, *added))
+
+
+def with_roles(state: WorkbenchState, rows: Sequence[ModelRow]) -> WorkbenchState:
+    """More models: the first base among them takes its slot, the others are experts."""
+    base = next((row for row in rows if row.role == "Base"), None)
+    if base is not None:
+        state = with_base(state, base)
+    return with_experts(state, [row for row in rows if row is not base])
 
 
 def without_expert(state: WorkbenchState, index: int) -> WorkbenchState:
@@ -116,6 +127,28 @@ def _with_expert(state: WorkbenchState, index: int, **changes: Any) -> Workbench
     experts = list(state.experts)
     experts[index] = replace(experts[index], **changes)
     return replace(state, experts=tuple(experts))
+
+
+def with_demo(state: WorkbenchState, demo: DemoSet) -> WorkbenchState:
+    """The demo: its base and experts, the sweep that is offered first, its own evaluation."""
+    filled = with_inputs(
+        state,
+        placeholder(demo.base, "Base"),
+        [placeholder(path, "Expert") for path in demo.experts],
+        "compress",
+    )
+    primary = OPERATIONS["compress"].default_method
+    tried = dict.fromkeys(setting.method for setting in default_settings())
+    return replace(
+        filled,
+        methods={**filled.methods, "compress": primary},
+        chosen={one: kept for one, kept in filled.chosen.items() if one not in tried},
+        compared=tuple(one for one in tried if one != primary),
+        results={**filled.results, "compress": Chosen()},
+        evaluation=str(demo.evaluation),
+        keep="front",
+        many_allowed=False,
+    )
 
 
 # --- options --------------------------------------------------------------------------------

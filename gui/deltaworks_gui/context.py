@@ -32,6 +32,7 @@ class Navigator(QObject):
         status_asked: (text, milliseconds) for the status bar.
         inspected: what the Inspector shows, a ``docks.inspector.Subject`` or None.
         inspector_wanted: False where a page has no use for the Inspector.
+        dock_asked: objectName of a dock that the user wants to see.
         badge_asked: (page name, count, meaning) of a number on a page's icon.
         selection_changed: which actions can be used may be different now.
         paths_added: list of folders and files that the user dropped or chose.
@@ -44,6 +45,7 @@ class Navigator(QObject):
     status_asked = Signal(object, object)
     inspected = Signal(object)
     inspector_wanted = Signal(object)
+    dock_asked = Signal(object)
     badge_asked = Signal(object, object, object)
     selection_changed = Signal()
     paths_added = Signal(object)
@@ -82,6 +84,10 @@ class Navigator(QObject):
     def want_inspector(self, wanted: bool) -> None:
         """Say whether the page as it is now has a use for the Inspector."""
         self.inspector_wanted.emit(wanted)
+
+    def show_dock(self, name: str) -> None:
+        """Open a dock by its objectName, and bring it to the front."""
+        self.dock_asked.emit(name)
 
     def badge(self, page: str, count: int, meaning: str = "") -> None:
         """Put a number on a page's icon; none at 0."""

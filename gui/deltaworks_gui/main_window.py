@@ -27,7 +27,7 @@ from deltaworks_gui.context import AppContext
 from deltaworks_gui.docks.subjects import job_subject
 from deltaworks_gui.drop_zone import DropZone, dropped_paths, is_recipe, refusal, what_happens
 from deltaworks_gui.jobs_news import JobsNews
-from deltaworks_gui.lanes.jobs import FULL, Job
+from deltaworks_gui.lanes.jobs import FULL, Job, JobState
 from deltaworks_gui.logs import LogBook
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages_table import PAGES, PageRecord
@@ -180,6 +180,7 @@ class MainWindow(QMainWindow):
         navigator.status_asked.connect(self._status.showMessage)
         navigator.inspected.connect(self.space.inspector.show_subject)
         navigator.inspector_wanted.connect(self.space.want_inspector)
+        navigator.dock_asked.connect(self.space.show_dock)
         navigator.badge_asked.connect(self.space.set_badge)
         navigator.selection_changed.connect(self._late.start)
         self.space.banner.acted.connect(self._on_banner_acted)
@@ -188,7 +189,7 @@ class MainWindow(QMainWindow):
         self.space.jobs.selection_changed.connect(self._on_job_selected)
         self.space.jobs.opened.connect(self._on_job_opened)
         self._news.details_asked.connect(self.commands.show_job_error)
-        queue.job_added.connect(self._on_job)
+        queue.job_added.connect(self._on_job_added)
         queue.job_changed.connect(self._on_job)
         queue.job_removed.connect(self._late.start)
         queue.hold_changed.connect(self._late.start)
@@ -234,8 +235,17 @@ class MainWindow(QMainWindow):
     @Slot()
     def _on_shown(self) -> None:
         self.page_named(next(iter(self._records)))  # it takes what is dropped on other pages
+        queue = self.context.queue
+        if queue.busy or any(job.state is JobState.QUEUED for job in queue.jobs()):
+            self._build_hearers()
         self._room.start()
         self.shown.emit()
+
+    def _build_hearers(self) -> None:
+        """Pages that tell how jobs end must be there before they do."""
+        for record in self._records.values():
+            if record.hears_jobs:
+                self.page_named(record.name)
 
     # --- news -------------------------------------------------------------------------------------
 
@@ -248,6 +258,11 @@ class MainWindow(QMainWindow):
     def _on_banner_acted(self, key: str, action: str) -> None:
         self.space.banner.dismiss()
         self.context.navigator.banner_acted.emit(key, action)
+
+    @Slot(object)
+    def _on_job_added(self, job: Job) -> None:
+        self._build_hearers()
+        self._on_job(job)
 
     @Slot(object)
     def _on_job(self, job: Job) -> None:

@@ -21,6 +21,7 @@ class PageRecord:
         number: of its key, Alt+1 to Alt+6.
         make: builds it when it is first needed; imports its module only then.
         handles: names of the window's actions that its ``handlers`` do.
+        hears_jobs: it is built when the first job is queued, so that it hears how jobs end.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PageRecord:
     number: int
     make: Callable[[AppContext], Page]
     handles: frozenset[str] = field(default=frozenset())
+    hears_jobs: bool = False
 
     def title(self) -> str:
         """Its name for people."""
@@ -71,6 +73,11 @@ PAGES: tuple[PageRecord, ...] = (
     PageRecord("Library", "library", 1, _library, _LIBRARY_ACTIONS),
     PageRecord("Workbench", "workbench", 3, _workbench, frozenset({"act_run"})),
     PageRecord(
-        "Results", "results", 4, _results, frozenset({"act_export_plot", "act_export_table"})
+        "Results",
+        "results",
+        4,
+        _results,
+        frozenset({"act_export_plot", "act_export_table"}),
+        hears_jobs=True,
     ),
 )

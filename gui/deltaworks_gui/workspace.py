@@ -124,6 +124,7 @@ class Workspace(QWidget):
         if name == "InspectorDock":
             self._settings.set("window/inspector", False)
 
+    @Slot(object)
     def show_dock(self, name: str) -> None:
         """Show a dock, over its neighbours in a tab."""
         if name == "InspectorDock":

@@ -649,6 +649,16 @@ def test_everything_has_a_name_for_screen_readers(page: LibraryPage) -> None:
     assert [one for one in interactive if not one.accessibleName()] == []
 
 
+def test_badges_give_way_to_the_name(page: LibraryPage) -> None:
+    from deltaworks_gui.widgets.delegates import _fitting
+
+    both = ("lossy", "set by you")
+    assert _fitting(both, 600, 200) == both
+    assert _fitting(both, 90, 400) == ()
+    assert _fitting(both, 170, 400) == ("lossy",)
+    assert _fitting(both, 300, 90) == both
+
+
 def test_no_page_adds_single_letters_to_the_window(window: MainWindow) -> None:
     keys = {action.shortcut().toString() for action in window.actions()}
     assert not keys & {"B", "E", "F2", "Del"}

@@ -658,6 +658,38 @@ def test_sweeps_that_end_unseen_are_counted_until_the_page_comes(
     assert badges[-1] == ("Results", 0)
 
 
+def test_a_sweep_is_heard_of_before_anyone_opened_the_page(
+    window: MainWindow, context: AppContext, run_sweep: Callable[[Sweep], str], qtbot: QtBot
+) -> None:
+    badges: list[tuple[str, int]] = []
+    context.navigator.badge_asked.connect(lambda name, count, _words: badges.append((name, count)))
+    assert window.page.name == "Library"
+    run_sweep(make_sweep([make_trial(1, recommended=True, quality=0.99)]))
+    assert badges == [("Results", 1)]
+    message = window.space.banner.message
+    assert message is not None
+    assert message.text == "Done: 100 kB instead of 3.00 MB, 99 % of quality kept"
+    window.show_page("Results")
+    assert badges[-1] == ("Results", 0)
+
+
+def test_an_opened_point_opens_the_inspector_that_was_closed(
+    window: MainWindow, qtbot: QtBot
+) -> None:
+    window.show_page("Results")
+    page = window.page
+    assert isinstance(page, ResultsPage)
+    qtbot.waitUntil(lambda: not page.controller.state.is_loading)
+    put(page, make_sweep([make_trial(1), make_trial(2)]))
+    assert window.space.inspector.isHidden()
+    page._on_opened(("s1", 2))
+    assert not window.space.inspector.isHidden()
+    page.controller._replace(make_sweep([make_trial(1), make_trial(2), make_trial(3)]))
+    assert not window.space.inspector.isHidden()
+    window.show_page("Workbench")
+    assert window.space.inspector.isHidden()
+
+
 def test_whoever_looks_at_a_sweep_keeps_it_when_another_begins(
     page: ResultsPage, run_sweep: Callable[[Sweep], str]
 ) -> None:
@@ -905,3 +937,4 @@ def test_results_fit_the_smallest_window(window: MainWindow, qtbot: QtBot) -> No
     put(page, make_sweep([make_trial(1, title="A method with a very long name")], title="x" * 300))
     assert (window.width(), window.height()) == (960, 600)
     assert page.minimumSizeHint().width() <= 960 - 88
+    qtbot.waitUntil(lambda: page.canvas.height() >= page.table.height())

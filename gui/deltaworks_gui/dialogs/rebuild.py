@@ -14,7 +14,7 @@ from deltaworks.library.rows import ModelRow
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.base import Dialog
 from deltaworks_gui.formats import format_size
-from deltaworks_gui.theme import SPACE_S, set_look
+from deltaworks_gui.theme import SPACE_S, current_theme, set_look
 from deltaworks_gui.widgets.buttons import secondary_button
 
 LOOK_MS = 150
@@ -89,6 +89,7 @@ class RebuildDialog(Dialog):
 
     def _add_path(self) -> None:
         self._path.setObjectName("rebuild.path")
+        self._path.setMinimumWidth(current_theme().metrics.control * 13)  # most paths in full
         self._path.setAccessibleName(self.tr("Destination"))
         label = QLabel(self.tr("&Destination"))
         label.setBuddy(self._path)

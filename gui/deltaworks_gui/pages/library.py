@@ -169,7 +169,7 @@ class LibraryPage(Page):
         if not state.total:
             return self._welcome
         if not state.shown and state.query.strip():
-            title = self.tr("Nothing matches “{0}”").format(_cut(state.query))
+            title = self.tr("Nothing matches “{0}”").format(_cut(state.query.strip()))
             hidden = self.tr("{0} models are hidden by filters.").format(state.total)
             self._no_match.set_texts(title, state.hint or hidden)
             return self._no_match
@@ -325,9 +325,7 @@ class LibraryPage(Page):
     @Slot()
     def _on_activated(self) -> None:
         """Enter or a double click: all about this model."""
-        action = self._action("act_dock_inspector")
-        if action is not None and not action.isChecked():
-            action.trigger()
+        self.context.navigator.show_dock("InspectorDock")
 
     @Slot()
     def _on_remove_root(self) -> None:

@@ -20,16 +20,16 @@ from deltaworks_gui.widgets.tables import prepare_tree
 HIDDEN = ("safety", "used", "location", "arch", "licence", "source", "hash", "tags")
 """Columns that are not shown until asked for."""
 WIDTHS = {
-    "name": 190,
-    "role": 66,
-    "family": 100,
-    "params": 90,
-    "dtype": 56,
-    "size": 74,
-    "saved": 72,
-    "quality": 66,
-    "state": 122,
-    "modified": 98,
+    "name": 210,
+    "role": 78,
+    "family": 112,
+    "params": 92,
+    "dtype": 60,
+    "size": 78,
+    "saved": 78,
+    "quality": 72,
+    "state": 128,
+    "modified": 116,
 }
 """At a text size of 100 %; the others have ``WIDTH``."""
 WIDTH = 120

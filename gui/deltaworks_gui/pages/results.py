@@ -121,7 +121,8 @@ class ResultsPage(Page):
         self._splitter.setChildrenCollapsible(False)
         self._splitter.addWidget(upper)
         self._splitter.addWidget(self.table)
-        self._splitter.setStretchFactor(0, 1)
+        self._splitter.setStretchFactor(0, 2)  # a small window takes from both
+        self._splitter.setStretchFactor(1, 1)
         unit = current_theme().metrics.row
         self._splitter.setSizes([unit * 13, unit * TABLE_ROWS])
         state = self.context.settings.blob(_SPLIT)
@@ -293,9 +294,7 @@ class ResultsPage(Page):
         self._is_inspecting = True
         self.context.navigator.inspect(trial_subject(sweep, trial))
         self.context.navigator.want_inspector(True)
-        action = self._action("act_dock_inspector")
-        if action is not None and not action.isChecked():
-            action.trigger()
+        self.context.navigator.show_dock("InspectorDock")
 
     @Slot(QModelIndex)
     def _on_row_opened(self, index: QModelIndex) -> None:
@@ -360,9 +359,7 @@ class ResultsPage(Page):
 
     @Slot()
     def _on_log(self) -> None:
-        action = self._action("act_dock_log")
-        if action is not None and not action.isChecked():
-            action.trigger()
+        self.context.navigator.show_dock("LogDock")
 
     @Slot()
     def _on_edit(self) -> None:

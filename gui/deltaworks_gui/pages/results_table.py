@@ -18,16 +18,16 @@ from deltaworks_gui.widgets.tables import prepare_table
 HIDDEN = ("safety", "memory")
 """Columns that nothing fills yet, or few look at."""
 WIDTHS = {
-    "number": 42,
+    "number": 40,
     "expert": 106,
-    "method": 122,
+    "method": 132,
     "settings": 106,
-    "size": 72,
+    "size": 78,
     "ratio": 60,
     "quality": 70,
-    "measured": 150,
+    "measured": 146,
     "safety": 90,
-    "time": 52,
+    "time": 50,
     "memory": 100,
     "front": 116,
     "kept": 52,

@@ -81,8 +81,9 @@ class CellDelegate(QStyledItemDelegate):
         """Draw inside the cell's padding."""
         room = self._paint_check(painter, room, option)
         room = _paint_icon(painter, room, option, str(index.data(PaintRole.ICON) or ""), "text-2")
-        badges = tuple(index.data(PaintRole.BADGES) or ())
         text = str(index.data(Qt.ItemDataRole.DisplayRole) or "")
+        wanted = painter.fontMetrics().horizontalAdvance(text)
+        badges = _fitting(tuple(index.data(PaintRole.BADGES) or ()), room.width(), wanted)
         taken = sum(badge_width(badge) + SPACE_S for badge in badges)
         shown = self._paint_text(painter, room.adjusted(0, 0, -taken, 0), option, index, text)
         _paint_badges(painter, room, shown, badges, bool(_selected(option)))
@@ -196,6 +197,16 @@ class ProgressDelegate(CellDelegate):
 
     def _text_token(self, _option: QStyleOptionViewItem, _index: Index) -> str:
         return "text-2"
+
+
+def _fitting(badges: tuple[str, ...], width: int, wanted: int) -> tuple[str, ...]:
+    """Leave out the last badges where the text would lose more than a third of the cell."""
+    while badges:
+        taken = sum(badge_width(badge) + SPACE_S for badge in badges)
+        if width - taken >= min(wanted, width * 2 // 3):
+            break
+        badges = badges[:-1]
+    return badges
 
 
 def _selected(option: QStyleOptionViewItem) -> bool:

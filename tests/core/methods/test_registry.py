@@ -34,6 +34,8 @@ def test_ids_are_the_known_ones() -> None:
         "impart",
         "group-dropout",
         "base-shift",
+        "impart-qt",
+        "delta-come",
     }
     assert set(MERGING) == {
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),

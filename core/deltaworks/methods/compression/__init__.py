@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from deltaworks.methods.compression import (
     base_shift,
     dare,
+    delta_come,
     delta_dct,
     group_dropout,
     impart,
+    impart_qt,
     lossless,
     low_rank,
     magnitude,
@@ -23,6 +25,8 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     low_rank.METHOD,
     lossless.METHOD,
     impart.METHOD,
+    impart_qt.METHOD,
+    delta_come.METHOD,
     group_dropout.METHOD,
     base_shift.METHOD,
 )

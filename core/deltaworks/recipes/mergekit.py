@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deltaworks.errors import OptionError
 from deltaworks.recipes.schema import MergeInput, MergeRecipe, ModelRef, Setting
@@ -19,22 +19,60 @@ _REQUIRED = object()
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """One of its methods: our id, and its parameters with its own defaults."""
+    """One of its methods: our id, and its parameters with its own defaults.
+
+    Args:
+        id: of our method.
+        base: ``needed``; ``alike`` where it is a model like the others; ``deltas`` where
+            naming one would change the arithmetic in a way that we do not have.
+        common: parameters of the merge.
+        each: parameters of every expert.
+    """
 
     id: str
-    takes_base: bool
+    base: Literal["needed", "alike", "deltas"]
     common: Mapping[str, Any] = field(default_factory=dict)
     each: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def takes_base(self) -> bool:
+        """Whether a base stands apart from the experts."""
+        return self.base == "needed"
+
 
 _WEIGHT = {"weight": _REQUIRED}
+_SPARSE = _WEIGHT | {"density": 1.0}
+_TIES = {"normalize": True, "rescale": False, "lambda": 1.0}
+_DELLA = _TIES | {"rescale": True}
+_PLAIN = _TIES | {"normalize": False}
 _METHODS = {
-    "linear": _Peer("linear", False, {"normalize": True}, _WEIGHT),
-    "task_arithmetic": _Peer("task-arithmetic", True, {"normalize": False, "lambda": 1.0}, _WEIGHT),
-    "ties": _Peer("ties", True, {"normalize": True, "lambda": 1.0}, _WEIGHT | {"density": 1.0}),
-    "slerp": _Peer("slerp", True, {"t": _REQUIRED}),
+    "linear": _Peer("linear", "alike", {"normalize": True}, _WEIGHT),
+    "slerp": _Peer("slerp", "needed", {"t": _REQUIRED}),
+    "nuslerp": _Peer(
+        "nuslerp", "deltas", {"nuslerp_flatten": True, "nuslerp_row_wise": False}, _WEIGHT
+    ),
+    "multislerp": _Peer("multislerp", "deltas", {"normalize_weights": True}, _WEIGHT),
+    "karcher": _Peer("karcher", "alike", {"max_iter": 10, "tol": 1e-5}),
+    "nearswap": _Peer("nearswap", "needed", {"t": _REQUIRED}),
+    "arcee_fusion": _Peer("arcee-fusion", "needed"),
+    "model_stock": _Peer("model-stock", "needed", {"filter_wise": False}),
+    "task_arithmetic": _Peer(
+        "task-arithmetic", "needed", {"normalize": False, "lambda": 1.0}, _WEIGHT
+    ),
+    "ties": _Peer("ties", "needed", _TIES, _SPARSE),
+    "dare_linear": _Peer("dare-linear", "needed", _PLAIN | {"rescale": True}, _SPARSE),
+    "dare_ties": _Peer("dare-ties", "needed", _PLAIN | {"rescale": True}, _SPARSE),
+    "breadcrumbs": _Peer("breadcrumbs", "needed", _PLAIN, _SPARSE | {"gamma": 0.01}),
+    "breadcrumbs_ties": _Peer("breadcrumbs-ties", "needed", _PLAIN, _SPARSE | {"gamma": 0.01}),
+    "della": _Peer("della", "needed", _DELLA, _SPARSE | {"epsilon": 0.15}),
+    "della_linear": _Peer(
+        "della-linear", "needed", _DELLA | {"normalize": False}, _SPARSE | {"epsilon": 0.15}
+    ),
+    "sce": _Peer("sce", "needed", {"select_topk": 1.0}),
+    "ram": _Peer("ram", "needed", {"epsilon": 1e-5}),
+    "ramplus_tl": _Peer("ramplus-tl", "needed", {"epsilon": 1e-5, "r": 0.1, "alpha": 0.2}),
 }
-_OURS = {"lambda": "scale"}
+_OURS = {"lambda": "scale", "normalize_weights": "normalize"}
 """Its parameters that we call otherwise."""
 _DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
 _KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
@@ -162,12 +200,32 @@ class _Reader:
         return dict(values)
 
     def _options(self, peer: _Peer, common: Mapping[str, Any]) -> Setting:
+        from deltaworks.methods import merging_method
+
         known = {*peer.common, *peer.each, "int8_mask"}
         self._refuse_unknown(common, known, "parameters", peer)
         if common.get("int8_mask"):
             self._notes.append("int8_mask changes no number and is not needed.")
         values = dict(self._values(peer.common, common, f"parameters of {peer.id}"))
+        values = self._translated(peer, values)
+        if merging_method(peer.id).is_random:
+            self._notes.append("mergekit's random choices cannot be repeated; the seed makes ours.")
         return Setting(method=peer.id, options=_known_options(peer.id, values, self._fault))
+
+    def _translated(self, peer: _Peer, values: dict[str, Any]) -> dict[str, Any]:
+        """Say in our options what it says with flags."""
+        if peer.id in {"dare-linear", "dare-ties"}:
+            return values | {"rescale": "l1" if self._flag(values, "rescale") else "none"}
+        if peer.id == "nuslerp":
+            lines = "columns" if self._flag(values, "nuslerp_row_wise") else "rows"
+            return {"vectors": "tensor" if self._flag(values, "nuslerp_flatten") else lines}
+        return values
+
+    def _flag(self, values: Mapping[str, Any], name: str) -> bool:
+        value = values[name]
+        if not isinstance(value, bool):
+            raise self._fault(f"parameters.{name} is {value!r}, not true or false")
+        return value
 
     def _experts(
         self,
@@ -208,10 +266,16 @@ class _Reader:
     def _check_base(self, peer: _Peer, base: str, paths: list[str]) -> None:
         if peer.takes_base and not base:
             raise self._fault(f"merge_method {peer.id} needs a base_model")
-        if not peer.takes_base and base and base not in paths:
+        if peer.base == "deltas" and base:
             raise self._fault(
-                f"base_model '{base}' has no weight",
-                f"{peer.id} averages every model: list it under models, or leave it out.",
+                f"{peer.id} around a base_model is not in this version",
+                "Leave base_model out to merge the models themselves.",
+            )
+        if peer.base == "alike" and base and base not in paths:
+            lack = "has no weight" if "weight" in peer.each else "is not among the models"
+            raise self._fault(
+                f"base_model '{base}' {lack}",
+                f"{peer.id} treats every model alike: list it under models, or leave it out.",
             )
         twice = {path for path in paths if paths.count(path) > 1}
         if twice:

@@ -75,6 +75,84 @@ def test_the_options_are_those_of_our_methods(text: str) -> None:
     assert len(recipe.experts) >= method.needs.min_experts
 
 
+TWO = "models:\n- {model: a, parameters: {weight: 1}}\n- {model: b, parameters: {weight: 3}}\n"
+BARE = "models:\n- {model: a}\n- {model: b}\n"
+BASE = "base_model: o\n"
+GTA = {"normalize": False, "rescale": False, "scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "options", "own"),
+    [
+        ("dare_linear", BASE + TWO, GTA | {"rescale": "l1"}, {"density": 1.0}),
+        ("dare_ties", BASE + TWO, GTA | {"rescale": "l1"}, {"density": 1.0}),
+        ("breadcrumbs", BASE + TWO, GTA, {"density": 1.0, "gamma": 0.01}),
+        ("breadcrumbs_ties", BASE + TWO, GTA, {"density": 1.0, "gamma": 0.01}),
+        (
+            "della",
+            BASE + TWO,
+            GTA | {"normalize": True, "rescale": True},
+            {"density": 1.0, "epsilon": 0.15},
+        ),
+        ("della_linear", BASE + TWO, GTA | {"rescale": True}, {"density": 1.0, "epsilon": 0.15}),
+        ("ties", BASE + TWO, GTA | {"normalize": True}, {"density": 1.0}),
+        ("sce", BASE + BARE, {"select_topk": 1.0}, None),
+        ("ram", BASE + BARE, {"epsilon": 1e-5}, None),
+        ("ramplus_tl", BASE + BARE, {"epsilon": 1e-5, "r": 0.1, "alpha": 0.2}, None),
+        ("model_stock", BASE + BARE, {"filter_wise": False}, None),
+        ("nuslerp", TWO, {"vectors": "tensor"}, {}),
+        ("multislerp", TWO, {"normalize": True}, {}),
+        ("karcher", BARE, {"max_iter": 10, "tol": 1e-5}, None),
+        ("arcee_fusion", "base_model: a\n" + BARE, {}, None),
+    ],
+)
+def test_every_method_comes_with_its_defaults(
+    name: str, models: str, options: dict[str, Any], own: dict[str, Any] | None
+) -> None:
+    recipe = read(f"merge_method: {name}\n{models}")
+
+    method = merging_method(name.replace("_", "-"))
+    assert recipe.setting.method == method.id
+    assert recipe.setting.options == options
+    read_options(method.options, recipe.setting.options, where="method")
+    for expert in recipe.experts:
+        assert {k: v for k, v in expert.options.items() if k != "weight"} == (own or {})
+        assert ("weight" in expert.options) == (own is not None)
+        read_options(method.expert_options, expert.options, where="expert")
+    assert ("random choices" in recipe.note) == method.is_random
+
+
+def test_flags_of_mergekit_become_our_choices() -> None:
+    found = [
+        read(f"merge_method: {name}\n{models}parameters: {{{flags}}}").setting.options
+        for name, models, flags in (
+            ("nuslerp", TWO, "nuslerp_flatten: false"),
+            ("nuslerp", TWO, "nuslerp_flatten: false, nuslerp_row_wise: true"),
+            ("dare_ties", BASE + TWO, "rescale: false"),
+            ("nearswap", "base_model: a\n" + BARE, "t: 0.01"),
+        )
+    ]
+
+    assert [options.get("vectors") for options in found] == ["rows", "columns", None, None]
+    assert found[2]["rescale"] == "none"
+    assert found[3] == {"t": 0.01}
+    with pytest.raises(OptionError, match="rescale is 'l1', not true or false"):
+        read(f"merge_method: dare_ties\n{BASE}{TWO}parameters: {{rescale: l1}}")
+
+
+@pytest.mark.parametrize("name", ["nuslerp", "multislerp"])
+def test_arcs_around_a_base_are_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name} around a base_model is not in this version"):
+        read(f"merge_method: {name}\n{BASE}{TWO}")
+
+
+def test_a_base_that_counts_like_any_model_must_be_listed() -> None:
+    with pytest.raises(OptionError, match="base_model 'o' is not among the models"):
+        read(f"merge_method: karcher\n{BASE}{BARE}")
+
+    assert len(read(f"merge_method: karcher\nbase_model: a\n{BARE}").experts) == 2
+
+
 def test_defaults_are_those_of_mergekit() -> None:
     recipe = read(
         "merge_method: ties\nbase_model: o\nmodels:\n- {model: a, parameters: {weight: 1}}"
@@ -93,7 +171,7 @@ def test_defaults_are_those_of_mergekit() -> None:
         ({"tokenizer": {"source": "base"}}, "'tokenizer'"),
         ({"chat_template": "auto"}, "'chat_template'"),
         ({"surprise": 1}, "unknown field 'surprise'"),
-        ({"merge_method": "della"}, "merge_method 'della' is not in this version"),
+        ({"merge_method": "passthrough"}, "merge_method 'passthrough' is not in this version"),
         ({"parameters": {"lambda": [0, 1]}}, "parameters.lambda: a gradient"),
         (
             {"parameters": {"density": [{"filter": "mlp", "value": 1}]}},

@@ -44,6 +44,7 @@ from deltaworks_gui.widgets.choice_field import ChoiceField
 from deltaworks_gui.widgets.cost_panel import CostPanel
 from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.expert_list import ExpertCard
+from deltaworks_gui.widgets.focus_ring import FocusRing
 from deltaworks_gui.widgets.guard_bar import GuardBar
 from deltaworks_gui.widgets.model_slot import ModelSlot
 from deltaworks_gui.widgets.segmented import SegmentedControl
@@ -527,6 +528,29 @@ def test_mnemonics_are_unique(page: WorkbenchPage, settle: Settle) -> None:
     keys = [text[text.index("&") + 1].upper() for text in texts if "&" in text]
 
     assert sorted(keys) == ["B", "R", "T", "X"]
+
+
+def test_the_ring_around_a_field_is_whole(
+    page: WorkbenchPage, settle: Settle, qapp: QApplication, qtbot: QtBot
+) -> None:
+    ring = FocusRing(qapp)
+    page.controller.set_inputs(BASE, [MATHS])
+    settle()
+    field = find(page, QAbstractSpinBox, "value_rank")
+
+    field.setFocus()
+    frame = find(page, QWidget, "FocusRing")
+    before = frame.mapTo(page, QPoint())
+    page.controller.change(edit.with_sweep_text(page.controller.state, "bits", "0.1:10:90"))
+    find(page, QCheckBox, "chk_many").parentWidget().layout().activate()  # type: ignore[union-attr]  # it has both
+
+    host = frame.parentWidget()
+    assert host is not None
+    assert host.rect().contains(frame.geometry())
+    assert frame.mapTo(page, QPoint(4, 4)) == field.mapTo(page, QPoint())
+    assert before.x() == frame.mapTo(page, QPoint()).x()
+    qtbot.waitUntil(lambda: not page.controller.state.is_planning)
+    ring.deleteLater()
 
 
 # --- room -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Slot
@@ -27,7 +28,6 @@ from deltaworks_gui.pages.workbench_words import tr
 from deltaworks_gui.payloads import WorkbenchDemo, WorkbenchInputs
 from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.segmented import SegmentedControl
-from deltaworks_gui.widgets.tab_order import set_reading_order
 from deltaworks_resources import demo_folder
 
 _TEXT = "evaluation/text.txt"
@@ -154,7 +154,10 @@ class WorkbenchPage(Page):
         parts = (len(state.experts), state.operation, state.method.id)
         if parts != self._ordered:
             self._ordered = parts
-            set_reading_order(self._empty, self._inputs, self._method, self._cost, self._foot)
+            inputs = [*self._inputs.base.stops(), *self._inputs.experts.stops()]
+            ends = [*self._cost.panel.stops(), *self._foot.stops()]
+            for one, other in pairwise([*inputs, *self._method.stops(), *ends]):
+                self.setTabOrder(one, other)
 
     # --- what is done ---------------------------------------------------------------------------
 

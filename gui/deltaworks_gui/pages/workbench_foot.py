@@ -100,6 +100,10 @@ class Foot(QWidget):
         self.command.clicked.connect(controller.copy_command)
         self.save.clicked.connect(self.save_asked)
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self.run, self.queue, self.save, self.command]
+
     def show_state(self) -> None:
         """Show whether it can run, and how many trials."""
         state = self._controller.state

@@ -13,7 +13,7 @@ from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XL, current_th
 from deltaworks_gui.widgets.buttons import quiet_button
 from deltaworks_gui.widgets.card import Card
 from deltaworks_gui.widgets.choice_field import ChoiceField
-from deltaworks_gui.widgets.flow_layout import FlowLayout
+from deltaworks_gui.widgets.flow_box import FlowBox
 from deltaworks_gui.widgets.option_form import OptionForm
 from deltaworks_gui.widgets.state_cell import StateLabel
 
@@ -43,6 +43,12 @@ class MethodColumn(QWidget):
         set_look(self._fold, align="start")
         self._lay_out()
         self._connect()
+
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        checks = list(self.compare.checks.values())
+        before = [self.method, *self.form.stops(), self._many, *checks]
+        return [*before, self._fold, *self.result.stops()]
 
     def show_state(self) -> None:
         """Show the controller's method."""
@@ -193,9 +199,8 @@ class CompareWell(Card):
         self.set_title(self.tr("Also compare with"))
         self.setObjectName("CompareWell")
         self.checks: dict[str, QCheckBox] = {}
-        self._box = QWidget()
-        self._flow = FlowLayout(self._box, gap=SPACE_XL)
-        self.add(self._box)
+        self._flow = FlowBox(gap=SPACE_XL)
+        self.add(self._flow)
 
     def show_state(self, state: WorkbenchState) -> None:
         """Show which methods are tried beside the chosen one."""
@@ -209,7 +214,6 @@ class CompareWell(Card):
             check.setChecked(method.id in state.compared)
             check.blockSignals(blocked)
             check.setVisible(method.id != state.method.id)
-        self._flow.invalidate()
 
     def _add(self, method_id: str, title: str) -> QCheckBox:
         check = QCheckBox(title)
@@ -217,7 +221,7 @@ class CompareWell(Card):
         check.setAccessibleName(self.tr("Also compare with {0}").format(title))
         check.setProperty("method", method_id)
         check.toggled.connect(self._on_toggled)
-        self._flow.addWidget(check)
+        self._flow.add(check)
         self.checks[method_id] = check
         return check
 

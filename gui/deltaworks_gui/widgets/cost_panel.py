@@ -71,6 +71,10 @@ class CostPanel(QWidget):
         self.evaluation.chosen.connect(self._on_evaluation)
         self.keep.chosen.connect(self.keep_chosen)
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self._anyway, self.lane, self.evaluation, self.keep]
+
     def show_lines(self, lines: Sequence[CostLine]) -> None:
         """Show the facts."""
         for line in lines:

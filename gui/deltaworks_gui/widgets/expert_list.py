@@ -61,6 +61,7 @@ class ExpertCard(DropCard):
         super().__init__(parent)
         self._infos: tuple[OptionInfo, ...] | None = None
         self._fields: dict[str, ValueField] = {}
+        self._shown: list[QWidget] = []
         self._caption = QLabel()
         set_look(self._caption, role="caption")
         self.check = QCheckBox()
@@ -109,6 +110,11 @@ class ExpertCard(DropCard):
         if look.guard is not None:
             self.guard.show_look(look.guard, look.name)
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        fields = [stop for field in self._fields.values() for stop in field.stops()]
+        return [self.check, self.line.more, *fields, *self.guard.stops()]
+
     def _show_options(self, look: ExpertLook) -> None:
         if look.infos != self._infos:
             self._build_options(look.infos)
@@ -125,12 +131,11 @@ class ExpertCard(DropCard):
 
     def _build_options(self, infos: tuple[OptionInfo, ...]) -> None:
         self._infos = infos
-        while item := self._grid.takeAt(0):
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
-        self._fields = {}
+        for widget in self._shown:
+            self._grid.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self._fields, self._shown = {}, []
         for place, info in enumerate(infos):
             label, field = QLabel(info.title), make_field(info, compact=True)
             set_look(label, role="fact")
@@ -138,6 +143,7 @@ class ExpertCard(DropCard):
             field.edited.connect(self._on_edited)
             self._grid.addWidget(label, place, 0)
             self._grid.addWidget(field, place, 1)
+            self._shown += [label, field]
             self._fields[info.name] = field
 
     def _on_edited(self, value: object) -> None:
@@ -208,6 +214,10 @@ class ExpertList(QWidget):
             card.show_look(look, place, len(looks))
         self._drop.setVisible(not looks)
         self.setFocusProxy(self.cards[0].check if self.cards else self._add)
+
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [*(stop for card in self.cards for stop in card.stops()), self._add]
 
     def _add_card(self) -> None:
         card = ExpertCard()

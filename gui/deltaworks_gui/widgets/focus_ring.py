@@ -7,10 +7,11 @@ sibling that lets every click through.
 from __future__ import annotations
 
 import shiboken6
-from PySide6.QtCore import QEvent, QObject, QRectF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
+    QAbstractScrollArea,
     QAbstractSpinBox,
     QApplication,
     QComboBox,
@@ -39,6 +40,7 @@ class FocusRing(QObject):
         super().__init__(app)
         self._target: QWidget | None = None
         self._frame: _Frame | None = None
+        self._watched: list[QWidget] = []
         app.focusChanged.connect(self._on_focus)
 
     @property
@@ -48,11 +50,10 @@ class FocusRing(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the target; never take an event."""
-        if watched is self._target:
-            if event.type() in _MOVES:
-                self._place()
-            elif event.type() in _GOES:
-                self._drop()
+        if watched in self._watched and event.type() in _MOVES:
+            self._place()
+        elif watched is self._target and event.type() in _GOES:
+            self._drop()
         return False
 
     def _on_focus(self, _old: QWidget | None, new: QWidget | None) -> None:
@@ -61,24 +62,50 @@ class FocusRing(QObject):
         if new is None or parent is None or not _wants(new, parent):
             return
         self._target = new
-        new.installEventFilter(self)
-        self._frame = _Frame(parent)
+        host = _host(new, parent)
+        around: QWidget | None = new
+        while around is not None and around is not host:
+            self._watched.append(around)
+            around.installEventFilter(self)
+            around = around.parentWidget()
+        self._frame = _Frame(host)
         self._place()
         self._frame.show()
         self._frame.raise_()
 
     def _place(self) -> None:
         if self._frame is not None and self._target is not None and shiboken6.isValid(self._frame):
-            self._frame.setGeometry(self._target.geometry().adjusted(-_OUT, -_OUT, _OUT, _OUT))
+            host = self._frame.parentWidget()
+            assert host is not None
+            self._frame.setGeometry(_around(self._target, host))
 
     def _drop(self) -> None:
         if self._frame is not None and shiboken6.isValid(self._frame):
             self._frame.hide()
             self._frame.deleteLater()
-        if self._target is not None and shiboken6.isValid(self._target):
-            self._target.removeEventFilter(self)
+        for widget in self._watched:
+            if shiboken6.isValid(widget):
+                widget.removeEventFilter(self)
+        self._watched = []
         self._frame = None
         self._target = None
+
+
+def _around(widget: QWidget, host: QWidget) -> QRect:
+    """Where the ring stands in a widget further out."""
+    inside = QRect(widget.mapTo(host, QPoint()), widget.size())
+    return inside.adjusted(-_OUT, -_OUT, _OUT, _OUT)
+
+
+def _host(widget: QWidget, parent: QWidget) -> QWidget:
+    """The nearest widget around that has room for the ring, inside the same scroll area."""
+    host = parent
+    while not host.isWindow() and not host.rect().contains(_around(widget, host)):
+        above = host.parentWidget()
+        if above is None or isinstance(above.parentWidget(), QAbstractScrollArea):
+            break
+        host = above
+    return host
 
 
 def _wants(widget: QWidget, parent: QWidget) -> bool:

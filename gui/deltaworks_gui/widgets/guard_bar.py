@@ -86,6 +86,10 @@ class GuardBar(QWidget):
         """Word and evidence as shown."""
         return self._state.text
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self._anyway, self._use]
+
     def show_look(self, look: GuardLook, who: str) -> None:
         """Show a level; another one than before is told to screen readers.
 

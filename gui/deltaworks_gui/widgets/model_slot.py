@@ -192,6 +192,10 @@ class ModelSlot(DropCard):
         """Name of the model shown; empty when there is none."""
         return self._line.name if self._line.isVisibleTo(self) else ""
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self._line.more, self._choose]
+
     def show_empty(self) -> None:
         """Invite."""
         self._show(False)

@@ -64,6 +64,10 @@ class ValueField(QWidget):
         """Show a value without a word to anyone."""
         raise NotImplementedError
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self.entry]
+
     def _on_value(self) -> None:
         self.edited.emit(self.value())
 
@@ -336,6 +340,9 @@ class _PathValue(_TextValue):
         self._browse.setAccessibleName(self.tr("Browse for {0}").format(info.title))
         self._row.addWidget(self._browse)
         self._browse.clicked.connect(self._on_browse)
+
+    def stops(self) -> list[QWidget]:
+        return [self._line, self._browse]
 
     def _on_browse(self) -> None:
         dialog = QFileDialog(self, self.info.title, self._line.text())

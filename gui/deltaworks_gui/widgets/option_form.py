@@ -111,6 +111,13 @@ class OptionForm(QWidget):
             self._is_open = opened
             self._show_fold()
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        plain = [row for row in self._rows.values() if not row.info.advanced]
+        folded = [row for row in self._rows.values() if row.info.advanced]
+        before = [stop for row in plain for stop in row.stops()]
+        return [*before, self._fold, *(stop for row in folded for stop in row.stops())]
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Labels take a share of the width."""
         super().resizeEvent(event)

@@ -101,6 +101,11 @@ class OptionRow(QWidget):
             self.sweep_field.show_invalid(bool(fault))
         self.entry.setAccessibleDescription(fault or self.info.help)
 
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        listed = self.sweep_field.stops() if self.sweep_field is not None else []
+        return [self._reset, *self.field.stops(), *listed, self._sweep]
+
     def set_label_width(self, width: int) -> None:
         """How wide the labels of the form are, so that the fields line up."""
         self._head.setFixedWidth(width)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from deltaworks.options import OptionInfo
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, current_theme, set_look
-from deltaworks_gui.widgets.flow_layout import FlowLayout
+from deltaworks_gui.widgets.flow_box import FlowBox
 from deltaworks_gui.widgets.option_values import list_text, parse_list
 
 
@@ -30,8 +30,10 @@ class SweepField(QWidget):
         self._checks: dict[str, QCheckBox] = {}
         self._line: _ListLine | None = None
         name = self.tr("{0}, values to try").format(info.title)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         if info.kind in ("choice", "flag"):
-            self._build_checks(info)
+            row.addWidget(self._make_checks(info))
         else:
             self._line = _ListLine("" if info.unit == "fraction" else info.unit)
             self._line.setPlaceholderText(self.tr("2, 4, 8 or start:stop:count"))
@@ -39,8 +41,6 @@ class SweepField(QWidget):
             self._line.setAccessibleDescription(info.help)
             self._line.setObjectName(f"sweep_{info.name}")
             self._line.textEdited.connect(self.edited)
-            row = QHBoxLayout(self)
-            row.setContentsMargins(0, 0, 0, 0)
             row.addWidget(self._line)
         self.setAccessibleName(name)
 
@@ -48,6 +48,10 @@ class SweepField(QWidget):
     def entry(self) -> QWidget:
         """The part that takes the keyboard."""
         return self._line if self._line is not None else next(iter(self._checks.values()))
+
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [self._line] if self._line is not None else list(self._checks.values())
 
     def text(self) -> str:
         """The list as it stands."""
@@ -72,17 +76,17 @@ class SweepField(QWidget):
         if self._line is not None and bool(self._line.property("invalid")) != invalid:
             set_look(self._line, invalid=invalid)
 
-    def _build_checks(self, info: OptionInfo) -> None:
+    def _make_checks(self, info: OptionInfo) -> FlowBox:
         choices = info.choices or ("on", "off")
-        flow = FlowLayout(self, gap=SPACE_L)
-        flow.setContentsMargins(0, SPACE_XS, 0, 0)  # in line with fields, which are higher
+        flow = FlowBox(gap=SPACE_L, above=SPACE_XS)  # in line with fields, which are higher
         for one in choices:
             check = QCheckBox(info.labels.get(one, one))
             check.setObjectName(f"sweep_{info.name}_{one}")
             check.setAccessibleName(f"{info.title}: {check.text()}")
             check.toggled.connect(self._on_ticked)
-            flow.addWidget(check)
+            flow.add(check)
             self._checks[one] = check
+        return flow
 
     def _on_ticked(self) -> None:
         self.edited.emit(self.text())

@@ -188,11 +188,14 @@ class MergingMethod(Method):
         merge: inputs and options to the merged tensor in float32 (rounded once by the
             engine). Never changes its inputs.
         is_elementwise: whether the engine may split the tensor by rows.
+        working_bytes: bytes a weight that merging holds at most beside its inputs, the
+            result in float32 included.
     """
 
     expert_options: type[Options] = field(kw_only=True)
     merge: Callable[[MergeInputs, Any], Tensor] = field(kw_only=True)
     is_elementwise: bool = field(default=False, kw_only=True)
+    working_bytes: int = field(default=12, kw_only=True)
 
 
 M = TypeVar("M", bound=Method)

@@ -41,6 +41,7 @@ def test_ids_are_the_known_ones() -> None:
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),
         *("task-arithmetic", "ties", "dare-linear", "dare-ties", "breadcrumbs"),
         *("breadcrumbs-ties", "della", "della-linear", "sce", "ram", "ramplus-tl", "model-stock"),
+        *("consensus-ta", "tsv-merge", "iso-c", "iso-cts"),
     }
     assert len(METHODS) == len(COMPRESSION) + len(MERGING)
 

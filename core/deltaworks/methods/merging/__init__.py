@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from deltaworks.methods.merging import (
     arcee_fusion,
     breadcrumbs,
+    consensus,
     dare,
     della,
+    isotropic,
     karcher,
     linear,
     model_stock,
@@ -18,6 +20,7 @@ from deltaworks.methods.merging import (
     slerp,
     task_arithmetic,
     ties,
+    tsv_merge,
 )
 from deltaworks.methods.method import MergingMethod, index
 
@@ -41,4 +44,8 @@ MERGING: Mapping[str, MergingMethod] = index(
     karcher.METHOD,
     nearswap.METHOD,
     arcee_fusion.METHOD,
+    consensus.METHOD,
+    tsv_merge.METHOD,
+    isotropic.ISO_C,
+    isotropic.ISO_CTS,
 )

@@ -14,10 +14,12 @@ def weight_field(help_text: str) -> Any:
     )
 
 
-def scale_field(help_text: str, *, sweep: tuple[float, ...] = (0.5, 0.7, 1.0)) -> Any:
+def scale_field(
+    help_text: str, *, default: float = 1.0, sweep: tuple[float, ...] = (0.5, 0.7, 1.0)
+) -> Any:
     """Declare the factor of the merged delta."""
     return option(
-        1.0,
+        default,
         ge=-10.0,
         le=10.0,
         title="Scale (lambda)",

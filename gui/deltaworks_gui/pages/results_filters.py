@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from deltaworks.studies.trials import Sweep
 from deltaworks_gui.plots.choice import PlotChoice
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, current_theme, set_look
 from deltaworks_gui.widgets.buttons import icon_button
 from deltaworks_gui.widgets.choice_field import ChoiceField
-from deltaworks_gui.widgets.flow_layout import FlowLayout
+from deltaworks_gui.widgets.flow_box import FlowBox
 from deltaworks_gui.widgets.number_field import RealField
 
 MEGABYTE = 1_000_000.0
@@ -95,11 +95,13 @@ class FilterRow(QWidget):
 
     def _build(self) -> None:
         set_look(self, surface="page")
-        flow = FlowLayout(self, gap=SPACE_S)
-        flow.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, 0)
+        flow = FlowBox(gap=SPACE_S)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, 0)
+        column.addWidget(flow)
         against = QLabel(self.tr("against"))
         set_look(against, role="secondary")
-        flow.addWidget(_together(self._y, against, self._x, self._scale))
+        flow.add(_together(self._y, against, self._x, self._scale))
         for title, field in (
             (self.tr("&Quality at least"), self._least),
             (self.tr("Size at &most"), self._most),
@@ -108,8 +110,8 @@ class FilterRow(QWidget):
             label.setBuddy(field)
             set_look(label, role="secondary")
             field.setFixedWidth(current_theme().metrics.control * 7 // 2)
-            flow.addWidget(_together(label, field))
-        flow.addWidget(self._filter)
+            flow.add(_together(label, field))
+        flow.add(self._filter)
 
     def show_choice(self, choice: PlotChoice, sweeps: Sequence[Sweep]) -> None:
         """Show what is chosen, and offer what the sweeps hold; what is typed stays."""

@@ -71,6 +71,8 @@ class DeltaWriter:
         recipe: the document that makes the file again.
         job_id: part of the temporary name.
         expected_bytes: size of all parts as planned, for the check of the disk.
+        goes_on: keep the parts that lie in the temporary file already; they are to be
+            checked with ``read_back`` and added again in their order, then ``cut`` is called.
 
     Raises:
         FileError: the file exists or cannot be made.
@@ -89,6 +91,7 @@ class DeltaWriter:
         recipe: Mapping[str, Any],
         job_id: str = "",
         expected_bytes: int = 0,
+        goes_on: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
         self.recipe = dict(recipe)
@@ -109,17 +112,18 @@ class DeltaWriter:
         headers = _headers_of(expert)
         side = _side_files_of(expert)
         blobs = _blobs(side, headers)
-        check_space(self.path, sum(map(len, blobs.values())) + expected_bytes)
+        self.partial = partial_path(self.path, job_id, is_free=not goes_on)
+        n_bytes = sum(map(len, blobs.values())) + expected_bytes
+        check_space(self.path, n_bytes, there=self.partial if goes_on else None)
         self._is_open = True
         self._file: OutputFile | None = None
         self._made = make_parents(self.path)
-        self.partial = partial_path(self.path, job_id)
         name, revision = _named(expert)
         files = {file: n_bytes for file, (_, n_bytes) in headers.items()}
         self._side_names = tuple(side)
         self._expert_facts = ExpertFacts(id=name, revision=revision, kind=expert.kind, files=files)
         try:
-            self._file = OutputFile(self.partial)
+            self._file = OutputFile(self.partial, goes_on=goes_on)
             for name, blob in blobs.items():
                 self._append(name, np.frombuffer(blob, dtype=np.uint8))
                 self._bytes["side_files"] += len(blob)
@@ -143,6 +147,7 @@ class DeltaWriter:
         orig_dtype: str = "",
         transposed: bool = False,
         base_rows: int = 0,
+        is_there: bool = False,
     ) -> None:
         """Store one tensor.
 
@@ -155,6 +160,7 @@ class DeltaWriter:
             orig_dtype: the expert's dtype, when another than that of ``info``.
             transposed: whether the parts are those of the transposed tensor.
             base_rows: rows of the base's tensor, when another number than in ``info``.
+            is_there: whether the parts lie in the file already.
 
         Raises:
             SpaceError: the disk is full.
@@ -175,9 +181,19 @@ class DeltaWriter:
         for part, words in parts.items():
             if BETWEEN in part:
                 raise ValueError(f"part {part!r} holds {BETWEEN}")
-            self._append(f"{info.name}{BETWEEN}{part}", words)
+            self._append(f"{info.name}{BETWEEN}{part}", words, is_there=is_there)
             kind = "exact" if compression_method(codec).is_exact else "codes"
             self._bytes[kind] += words.nbytes
+
+    def read_back(self, n_bytes: int) -> bytes:
+        """Read what lies where the next part goes; FileError when the file ends early."""
+        assert self._file is not None
+        return self._file.read_at(n_bytes, self._at)
+
+    def cut(self) -> None:
+        """Drop what lies behind the last part that was added."""
+        assert self._file is not None
+        self._file.truncate(self._at)
 
     def same(self, name: str, base_hash: str) -> None:
         """Note a tensor that is the base's, bit for bit."""
@@ -199,11 +215,12 @@ class DeltaWriter:
             raise ValueError(f"{name} is a reserved name")
         self._taken.add(name)
 
-    def _append(self, name: str, words: np.ndarray[Any, Any]) -> None:
+    def _append(self, name: str, words: np.ndarray[Any, Any], *, is_there: bool = False) -> None:
         assert self._file is not None
         plain = np.ascontiguousarray(words)
         raw = plain.reshape(-1).view(np.uint8).data
-        self._file.write_at(raw, self._at)
+        if not is_there:
+            self._file.write_at(raw, self._at)
         self._at += len(raw)
         self._digests.append(hashlib.blake2b(raw, digest_size=16).digest())
         self._stored.append(TensorInfo(name, words.shape, _STORED_AS[plain.dtype]))

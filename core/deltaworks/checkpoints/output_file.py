@@ -25,17 +25,19 @@ class OutputFile:
 
     Args:
         path: must not exist.
+        goes_on: keep what is in it, should it exist after all.
 
     Raises:
         FileError: it cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._idle = threading.Condition()
         self._n_writing = 0
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        flags |= 0 if goes_on else os.O_EXCL
         try:
             self._fd = os.open(path, flags, 0o666)
         except OSError as error:
@@ -54,6 +56,14 @@ class OutputFile:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise self._fault(error, n_bytes) from error
+        self.truncate(n_bytes)
+
+    def truncate(self, n_bytes: int) -> None:
+        """Cut off, or fill up, to a length.
+
+        Raises:
+            SpaceError: there is too little space.
+        """
         try:
             os.ftruncate(self._fd, n_bytes)
         except OSError as error:

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from deltaworks.checkpoints.faults import file_fault, place
@@ -39,14 +39,20 @@ def refuse_existing(target: Path) -> None:
             )
 
 
-def check_space(target: Path, n_bytes: int) -> None:
+def check_space(target: Path, n_bytes: int, *, there: Path | None = None) -> None:
     """Refuse to start what cannot fit.
+
+    Args:
+        target: final place.
+        n_bytes: size of all that will be written.
+        there: what lies on the disk already and counts towards it.
 
     Raises:
         SpaceError: with both numbers.
     """
     existing = next(folder for folder in target.parents if folder.is_dir())
     try:
+        n_bytes -= _size_of(there) if there else 0
         free = shutil.disk_usage(existing).free
     except OSError as error:
         raise file_fault(error, target) from error
@@ -56,6 +62,11 @@ def check_space(target: Path, n_bytes: int) -> None:
             where=place(target),
             fix="Free some space or choose another disk.",
         )
+
+
+def _size_of(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def make_parents(target: Path) -> tuple[Path, ...]:
@@ -76,11 +87,24 @@ def remove_empty(folders: tuple[Path, ...] | list[Path]) -> None:
             folder.rmdir()
 
 
-def partial_path(target: Path, job_id: str) -> Path:
-    """Name what is not finished yet: ``<name>.partial-<job>`` beside the target, and free."""
+def remove_others(folder: Path, names: Container[str]) -> None:
+    """Take away every file of a folder of ours that is not to stay."""
+    for path in list(folder.iterdir()):
+        if path.name not in names:
+            path.unlink()
+
+
+def partial_path(target: Path, job_id: str, *, is_free: bool = True) -> Path:
+    """Name what is not finished yet: ``<name>.partial-<job>`` beside the target.
+
+    Args:
+        target: final place.
+        job_id: of the job; a random one when empty.
+        is_free: whether nothing may lie there yet; then a number is added where it does.
+    """
     stem = f"{target.name}.partial-{job_id or secrets.token_hex(4)}"
     number, path = 1, target.with_name(stem)
-    while path.exists() or path.is_symlink():
+    while is_free and (path.exists() or path.is_symlink()):
         number += 1
         path = target.with_name(f"{stem}-{number}")
     return path

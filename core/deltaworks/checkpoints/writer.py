@@ -30,6 +30,7 @@ from deltaworks.checkpoints.staging import (
     publish_folder,
     refuse_existing,
     remove_empty,
+    remove_others,
     sync_folder,
 )
 from deltaworks.checkpoints.tensors import TensorInfo
@@ -59,6 +60,8 @@ class ModelWriter:
         headers: weight-file names to headers that are written as they are, so that the
             files come out byte for byte like those that the headers were taken from.
         job_id: part of the temporary name.
+        goes_on: keep the tensors that lie in the temporary folder already; each is to be
+            checked with ``read_back`` and counted with ``take``, or written.
 
     Raises:
         FileError: the folder exists or cannot be made.
@@ -76,6 +79,7 @@ class ModelWriter:
         metadata: Mapping[str, str] = _PT,
         headers: Mapping[str, bytes] | None = None,
         job_id: str = "",
+        goes_on: bool = False,
     ) -> None:
         self.folder = Path(folder).absolute()
         self._infos = {info.name: info for info in tensors}
@@ -88,7 +92,8 @@ class ModelWriter:
         self._side = self._chosen_side_files(side_files or {}, is_verbatim=bool(headers))
         self._place = {name: one for one in self._planned for name in one.offsets}
         refuse_existing(self.folder)
-        check_space(self.folder, self.n_bytes)
+        self.partial = partial_path(self.folder, job_id, is_free=not goes_on)
+        check_space(self.folder, self.n_bytes, there=self.partial if goes_on else None)
         self._written = dict.fromkeys(self._infos, 0)
         self._sampled = _sample(tuple(self._infos))
         self._samples: list[tuple[str, int, int, bytes]] = []
@@ -97,9 +102,8 @@ class ModelWriter:
         self._is_open = True
         self._has_folder = False
         self._made = make_parents(self.folder)
-        self.partial = partial_path(self.folder, job_id)
         try:
-            self._begin()
+            self._begin(goes_on=goes_on)
         except BaseException:
             self.abort()
             raise
@@ -130,15 +134,20 @@ class ModelWriter:
         )
         return sum(one.n_bytes for one in self._planned) + sum(side)
 
-    def _begin(self) -> None:
+    def _begin(self, *, goes_on: bool) -> None:
         """Make the folder; take the space; write headers and side files."""
         try:
-            self.partial.mkdir()
+            self.partial.mkdir(exist_ok=goes_on)
         except OSError as error:
             raise file_fault(error, self.partial) from error
         self._has_folder = True
+        if goes_on:
+            remove_others(self.partial, {one.name for one in self._planned})
         for planned in self._planned:
-            file = self._files[planned.name] = OutputFile(self.partial / planned.name)
+            file = OutputFile(self.partial / planned.name, goes_on=goes_on)
+            self._files[planned.name] = file
+            if goes_on:
+                file.truncate(planned.n_bytes)
             file.allocate(planned.n_bytes)
             file.write_at(planned.header, 0)
         for name, data in self._side.items():
@@ -157,18 +166,37 @@ class ModelWriter:
             ValueError: more bytes than the tensor has, or the writer is closed.
         """
         raw = _bytes_of(data)
-        info, planned = self._infos[name], self._place[name]
-        if not self._is_open:
-            raise ValueError("the writer is closed")
-        if offset < 0 or offset + len(raw) > info.nbytes:
-            raise ValueError(f"{name}: bytes {offset}+{len(raw)} of {info.nbytes}")
-        at = planned.offsets[name] + offset
+        planned, at = self._place[name], self._checked_offset(name, len(raw), offset)
         self._files[planned.name].write_at(raw, at)
+        self.take(name, raw, offset=offset)
+
+    def read_back(self, name: str, n_bytes: int, *, offset: int = 0) -> bytes:
+        """Read a stretch of a tensor as it lies on disk now.
+
+        Raises:
+            ValueError: more bytes than the tensor has, or the writer is closed.
+        """
+        at = self._checked_offset(name, n_bytes, offset)
+        return self._files[self._place[name].name].read_at(n_bytes, at)
+
+    def take(self, name: str, data: Data, *, offset: int = 0) -> None:
+        """Count a stretch of a tensor that lies on disk as written; arguments as ``write``."""
+        raw = _bytes_of(data)
+        at = self._checked_offset(name, len(raw), offset)
         with self._lock:
             self._written[name] += len(raw)
             if name in self._sampled:
                 digest = hashlib.blake2b(raw, digest_size=16).digest()
-                self._samples.append((planned.name, at, len(raw), digest))
+                self._samples.append((self._place[name].name, at, len(raw), digest))
+
+    def _checked_offset(self, name: str, n_bytes: int, offset: int) -> int:
+        """Give the place in the file of a stretch of a tensor."""
+        info = self._infos[name]
+        if not self._is_open:
+            raise ValueError("the writer is closed")
+        if offset < 0 or offset + n_bytes > info.nbytes:
+            raise ValueError(f"{name}: bytes {offset}+{n_bytes} of {info.nbytes}")
+        return self._place[name].offsets[name] + offset
 
     def commit(self, control: JobControl) -> tuple[Path, ...]:
         """Flush, read back, and give the folder its name.

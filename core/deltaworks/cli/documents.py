@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaworks import formatting
-from deltaworks.cli.flags import Json
+from deltaworks.cli.flags import Json, Resume
 from deltaworks.cli.output import print_json, print_table, say
 from deltaworks.cli.reports import show_report
 from deltaworks.cli.session import job
@@ -33,13 +33,15 @@ def read_recipe(path: Path, out: Path | None) -> Recipe:
     return load_recipe(path, output=str(out.absolute()) if out else "")
 
 
-def run(recipe: RecipeFile, out: Elsewhere = None, as_json: Json = False) -> None:
+def run(
+    recipe: RecipeFile, out: Elsewhere = None, resume: Resume = False, as_json: Json = False
+) -> None:
     """Do the job that a recipe describes, of any kind."""
     from deltaworks.studies.jobs import run_job
 
     document = read_recipe(recipe, out)
     with job() as control:
-        report = run_job(document, control)
+        report = run_job(document, control, resume=resume)
     show_report(report, as_json=as_json)
 
 

@@ -31,6 +31,9 @@ Base = Annotated[Path | None, typer.Option("--base", help="The base model.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda:N or auto.")]
 Threads = Annotated[int, typer.Option(min=0, help="Worker threads; 0 means one a core.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from where a run that was killed has stopped.")
+]
 Memory = Annotated[
     int,
     typer.Option(

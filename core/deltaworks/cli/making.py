@@ -14,6 +14,7 @@ from deltaworks.cli.flags import (
     Json,
     Memory,
     Out,
+    Resume,
     Seed,
     Threads,
     common,
@@ -40,6 +41,7 @@ def compress(
     memory: Memory = MEMORY,
     threads: Threads = 0,
     seed: Seed = 0,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Store fine-tunes as small delta files over their base."""
@@ -60,7 +62,7 @@ def compress(
         where="compress",
     )
     with job() as control:
-        report = run_job(recipe, control)
+        report = run_job(recipe, control, resume=resume)
     show_report(report, as_json=as_json)
 
 
@@ -70,6 +72,7 @@ def rebuild(
     base: Base = None,
     memory: Memory = MEMORY,
     threads: Threads = 0,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Make the full model again from a delta file and its base."""
@@ -87,7 +90,7 @@ def rebuild(
         where="rebuild",
     )
     with job() as control:
-        report = run_job(recipe, control)
+        report = run_job(recipe, control, resume=resume)
     show_report(report, as_json=as_json)
 
 
@@ -99,6 +102,7 @@ def merge(
     out_dtype: Annotated[
         str, typer.Option(help="Type of the result: F32, F16, BF16; the base's when not given.")
     ] = "",
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Merge models as a file describes."""
@@ -115,5 +119,5 @@ def merge(
     if out_dtype:
         recipe = recipe.model_copy(update={"out_dtype": out_dtype.upper()})
     with job() as control:
-        report = run_job(recipe, control)
+        report = run_job(recipe, control, resume=resume)
     show_report(report, as_json=as_json)

@@ -27,10 +27,12 @@ def raise_together(faults: Sequence[AppError]) -> None:
     raise kind("; ".join(texts), fix=" ".join(fixes))
 
 
-def check_target(target: Path, inputs: Sequence[Checkpoint]) -> list[AppError]:
+def check_target(
+    target: Path, inputs: Sequence[Checkpoint], *, may_exist: bool = False
+) -> list[AppError]:
     """An output must be new and lie outside of every input."""
     faults: list[AppError] = []
-    if target.exists():
+    if target.exists() and not may_exist:
         faults.append(
             FileError("exists already", where=str(target), fix="Choose another name or remove it.")
         )

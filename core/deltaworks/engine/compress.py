@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deltaworks.engine import checks
 from deltaworks.engine.budget import ByteBudget
-from deltaworks.engine.compress_plan import CompressJob, ExpertJob, TensorTask, open_compress
+from deltaworks.engine.compress_plan import (
+    Choice,
+    CompressJob,
+    ExpertJob,
+    TensorTask,
+    open_compress,
+)
 from deltaworks.engine.delta_output import DeltaOutputs
 from deltaworks.engine.encoding import EncodedTensor, encode_tensor, prefetch
 from deltaworks.engine.environment import n_workers
@@ -18,6 +26,8 @@ from deltaworks.engine.execution import Run
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.reports import Artefact, Report
+from deltaworks.engine.resuming import made_before
+from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.schema import CompressRecipe
@@ -29,13 +39,18 @@ _Read = tuple["Words | None", "Words", "list[Words]"]
 """The base's words, the expert's, and those of tensors that it may be tied to."""
 
 
-def run_compress(recipe: CompressRecipe, control: JobControl) -> Report:
+def run_compress(recipe: CompressRecipe, control: JobControl, *, resume: bool = False) -> Report:
     """Write one delta file for each expert and setting.
+
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: go on from what a run of this recipe that was killed has left.
 
     Raises:
         AppError: something was wrong with recipe, inputs or disk; nothing is left behind.
     """
-    report, results = _run(recipe, control, tolerate=False)
+    report, results = _run(recipe, control, tolerate=False, resume=resume)
     assert not any(isinstance(result, BaseException) for result in results)
     return report
 
@@ -56,10 +71,11 @@ def try_compress(
 
 
 def _run(
-    recipe: CompressRecipe, control: JobControl, *, tolerate: bool
+    recipe: CompressRecipe, control: JobControl, *, tolerate: bool, resume: bool = False
 ) -> tuple[Report, list[Artefact | BaseException]]:
     with ExitStack() as open_files:
-        job = open_compress(recipe, open_files)
+        job = open_compress(recipe, open_files, resume=resume)
+        before = _made_before(job)
         results: list[Artefact | BaseException] = []
         folder = job.experts[0].targets[0].parent
         new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -68,18 +84,62 @@ def _run(
                 for warning in job.warnings:
                     run.warn(warning)
                 for expert in job.experts:
-                    results += _expert(job, expert, run, tolerate=tolerate)
+                    results += _expert(job, expert, before, run, tolerate=tolerate, resume=resume)
                 run.finish()
         except BaseException:
-            _remove(results, new_folders)
+            _remove([result for result in results if result not in before.values()], new_folders)
             raise
         made = [result for result in results if isinstance(result, Artefact)]
         return run.report(dump_recipe(recipe), made), results
 
 
+def _made_before(job: CompressJob) -> dict[Path, Artefact]:
+    """Give the files that a run that is resumed has finished.
+
+    Raises:
+        FileError: a file is there that this job has not made.
+    """
+    found: dict[Path, Artefact] = {}
+    faults: list[AppError] = []
+    for expert in job.experts:
+        for choice, target in zip(job.choices, expert.targets, strict=True):
+            if not target.exists():
+                continue
+            artefact = made_before(job, expert, choice, target)
+            if artefact is None:
+                faults += checks.check_target(target, [])
+            else:
+                found[target] = artefact
+    checks.raise_together(faults)
+    return found
+
+
 def _expert(
-    job: CompressJob, expert: ExpertJob, run: Run, *, tolerate: bool
+    job: CompressJob,
+    expert: ExpertJob,
+    before: Mapping[Path, Artefact],
+    run: Run,
+    *,
+    tolerate: bool,
+    resume: bool,
 ) -> list[Artefact | BaseException]:
+    wanted = [
+        pair for pair in zip(job.choices, expert.targets, strict=True) if pair[1] not in before
+    ]
+    made = iter(_write(job, expert, wanted, run, tolerate=tolerate, resume=resume))
+    return [before[target] if target in before else next(made) for target in expert.targets]
+
+
+def _write(
+    job: CompressJob,
+    expert: ExpertJob,
+    wanted: Sequence[tuple[Choice, Path]],
+    run: Run,
+    *,
+    tolerate: bool,
+    resume: bool,
+) -> list[Artefact | BaseException]:
+    choices = [choice for choice, _ in wanted]
     tasks = {task.item.id: task for task in expert.tasks}
 
     def compute(item: WorkItem, data: _Read) -> EncodedTensor:
@@ -88,7 +148,7 @@ def _expert(
             tasks[item.id],
             base,
             tuned,
-            job.choices,
+            choices,
             seed=job.recipe.seed,
             tolerate=tolerate,
             twins=twins,
@@ -99,10 +159,11 @@ def _expert(
             run.warn(tensor.warning, f"{expert.name}: {item.tensor}")
         outputs.add(tensor)
 
-    with DeltaOutputs(job, expert, run.id) as outputs:
+    with DeltaOutputs(job, expert, wanted, resume=resume) as outputs:
+        items = _left(expert, outputs, run) if wanted else []
         with run.stage("tensors"):
             run_pipeline(
-                [task.item for task in expert.tasks],
+                items,
                 Steps(lambda item: _read(job, expert, tasks[item.id]), compute, write),
                 budget=ByteBudget(job.recipe.memory_bytes),
                 threads=n_workers(job.recipe.threads),
@@ -111,6 +172,20 @@ def _expert(
         run.control.check()
         with run.stage("finish"):
             return outputs.finish(run.control)
+
+
+def _left(expert: ExpertJob, outputs: DeltaOutputs, run: Run) -> list[WorkItem]:
+    """Give the items that are still to be done; take over what an earlier run has done."""
+    for warning in outputs.warnings:
+        run.warn(warning, expert.name)
+    finished = outputs.go_on(run.tally)
+    if len(finished) < outputs.n_found:
+        what = f"{outputs.n_found - len(finished)} of {outputs.n_found} finished tensors"
+        run.warn(f"{what} of an earlier run do not fit any more and are done again", expert.name)
+    for tensor in finished:
+        if tensor.warning:
+            run.warn(tensor.warning, f"{expert.name}: {tensor.task.item.tensor}")
+    return [task.item for task in expert.tasks[len(finished) :]]
 
 
 def _read(job: CompressJob, expert: ExpertJob, task: TensorTask) -> _Read:

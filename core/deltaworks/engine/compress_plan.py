@@ -147,12 +147,15 @@ class CompressJob:
             yield OutputPlan(str(target), low, high + side)
 
 
-def open_compress(recipe: CompressRecipe, open_files: ExitStack) -> CompressJob:
+def open_compress(
+    recipe: CompressRecipe, open_files: ExitStack, *, resume: bool = False
+) -> CompressJob:
     """Open and check everything; several faults are shown together.
 
     Args:
         recipe: what to do.
         open_files: closes the checkpoints.
+        resume: outputs may be there, in part or as a whole.
     """
     faults: list[AppError] = list(checks.check_device(recipe.device))
     choices = _choices(recipe.settings, faults)
@@ -172,9 +175,10 @@ def open_compress(recipe: CompressRecipe, open_files: ExitStack) -> CompressJob:
     job = CompressJob(recipe, base, choices, jobs)
     for expert_job in jobs:
         for target in expert_job.targets:
-            faults += checks.check_target(target, [base, *experts])
-    n_bytes = sum(output.bytes_high for output in job.outputs)
-    faults += checks.check_space(Path(recipe.output), n_bytes)
+            faults += checks.check_target(target, [base, *experts], may_exist=resume)
+    if not resume:  # what is there already takes no more space: the writers know
+        n_bytes = sum(output.bytes_high for output in job.outputs)
+        faults += checks.check_space(Path(recipe.output), n_bytes)
     checks.raise_together(faults)
     return job
 

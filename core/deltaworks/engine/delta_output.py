@@ -11,53 +11,66 @@ from typing import Any
 from deltaworks.checkpoints.delta_writer import DeltaWriter
 from deltaworks.engine.accounts import Account
 from deltaworks.engine.compress_plan import Choice, CompressJob, ExpertJob, stored_bytes
-from deltaworks.engine.encoding import Encoded, EncodedTensor, entry_of
+from deltaworks.engine.encoding import Encoded, EncodedTensor
 from deltaworks.engine.journal import Journal
-from deltaworks.engine.provenance import lasting_recipe
+from deltaworks.engine.pipeline import Tally
+from deltaworks.engine.provenance import output_recipe
 from deltaworks.engine.reports import Artefact
+from deltaworks.engine.resuming import Finished, artefact_name, entry_of, finished_of
 from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
-from deltaworks.recipes.schema import Setting
 
 
 class DeltaOutput:
     """One delta file: writer, journal and account, kept or dropped together."""
 
     def __init__(
-        self, job: CompressJob, expert: ExpertJob, choice: Choice, target: Path, job_id: str
+        self, job: CompressJob, expert: ExpertJob, choice: Choice, target: Path, *, resume: bool
     ) -> None:
         self.choice = choice
         self.fault: BaseException | None = None
         self._job, self._expert = job, expert
         self._account = Account(choice, expert.checkpoint)
-        recipe = job.recipe
-        place = job.experts.index(expert)
-        recipe = recipe.model_copy(
-            update={
-                "experts": (recipe.experts[place],),
-                "settings": (Setting(method=choice.method.id, options=choice.values),),
-                "output": str(target),
-            }
-        )
-        lasting = lasting_recipe(recipe)
-        self._writer = DeltaWriter(
-            target,
-            base=job.base,
-            expert=expert.checkpoint,
-            method=choice.method.id,
-            options=choice.values,
-            seed=recipe.seed,
-            recipe=lasting,
-            job_id=job_id,
-            expected_bytes=sum(stored_bytes(task, choice, high=True) for task in expert.tasks),
-        )
+        lasting = output_recipe(job, expert, choice, target)
+        inputs = (job.base, expert.checkpoint)
+        self.journal = Journal(target, lasting, inputs, resume=resume)
         try:
-            self._journal = Journal(target, job_id, lasting)
+            self._writer = DeltaWriter(
+                target,
+                base=job.base,
+                expert=expert.checkpoint,
+                method=choice.method.id,
+                options=choice.values,
+                seed=job.recipe.seed,
+                recipe=lasting,
+                job_id=self.journal.job_id,
+                expected_bytes=sum(stored_bytes(task, choice, high=True) for task in expert.tasks),
+                goes_on=bool(self.journal.found),
+            )
         except BaseException:
-            self._writer.abort()
+            self.journal.drop_unless_found()
             raise
 
-    def add(self, tensor: EncodedTensor, encoded: Encoded | BaseException | None) -> None:
+    def read_again(self, number: int) -> Finished | None:
+        """Give what an earlier run has finished of a tensor, unless it is damaged."""
+        if number >= len(self.journal.found):
+            return None
+        task = self._expert.tasks[number]
+        return finished_of(self.journal.found[number], task, self._writer.read_back)
+
+    def cut(self, n_finished: int) -> None:
+        """Go on after as many tensors as were added again."""
+        if self.journal.found:
+            self._writer.cut()
+            self.journal.keep(self.journal.found[:n_finished])
+
+    def add(
+        self,
+        tensor: EncodedTensor,
+        encoded: Encoded | BaseException | None,
+        *,
+        is_there: bool = False,
+    ) -> None:
         """Store a tensor; after a fault of this setting, nothing more."""
         if self.fault is not None:
             return
@@ -79,9 +92,11 @@ class DeltaOutput:
                 tuned_hash=tensor.tuned_hash,
                 transposed=encoded.is_transposed,
                 base_rows=tensor.task.base_rows,
+                is_there=is_there,
             )
         self._account.add(tensor, encoded)
-        self._journal.add(entry_of(tensor.task.item.id, encoded))
+        if not is_there:
+            self.journal.add(entry_of(tensor, encoded))
 
     def finish(self, control: JobControl) -> Artefact:
         """Give the file its name and tell what it is."""
@@ -92,17 +107,16 @@ class DeltaOutput:
             return self._account.facts(sizes)
 
         path = self._writer.finish(report, control)
-        self._journal.remove()
+        self.journal.remove()
         sizes = self._account.sizes(written)
-        label = f" · {self.choice.label}" if self.choice.label else ""
-        name = f"{self._expert.name} · {self.choice.method.title}{label}"
+        name = artefact_name(self._expert, self.choice)
         expert, base = self._expert.checkpoint, self._job.base
         return self._account.artefact(path, name, expert, base, sizes)
 
     def drop(self) -> None:
         """Leave nothing on disk."""
-        self._journal.remove()  # first, so that the writer can take its folders away
         self._writer.abort()
+        self.journal.remove()
 
 
 class DeltaOutputs:
@@ -111,13 +125,54 @@ class DeltaOutputs:
     Args:
         job: the whole job.
         expert: whose files these are.
-        job_id: names temporary files and journals.
+        wanted: settings and files that are to be made.
+        resume: whether to go on from what an earlier run has left.
     """
 
-    def __init__(self, job: CompressJob, expert: ExpertJob, job_id: str) -> None:
-        self._job, self._expert, self._job_id = job, expert, job_id
+    def __init__(
+        self,
+        job: CompressJob,
+        expert: ExpertJob,
+        wanted: Sequence[tuple[Choice, Path]],
+        *,
+        resume: bool = False,
+    ) -> None:
+        self._job, self._expert, self._wanted, self._resume = job, expert, wanted, resume
         self._open: list[DeltaOutput] = []
         self._made: list[Path] = []
+
+    def go_on(self, tally: Tally) -> list[EncodedTensor]:
+        """Take over what an earlier run has finished in every file and is still as it was.
+
+        Args:
+            tally: told of every tensor; its control stops.
+
+        Returns:
+            The tensors that need not be done again: the first ones of the plan.
+        """
+        finished: list[EncodedTensor] = []
+        for number, item in enumerate(task.item for task in self._expert.tasks):
+            tally.tell("reading back")
+            found = [one for output in self._open if (one := output.read_again(number))]
+            if len(found) < len(self._open):
+                break
+            for output, one in zip(self._open, found, strict=True):
+                output.add(one.tensor, one.encoded, is_there=True)
+            finished.append(found[0].tensor)
+            tally.add(item.read_bytes + item.write_bytes)
+        for output in self._open:
+            output.cut(len(finished))
+        return finished
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why there is nothing to go on from although something was left."""
+        return list(dict.fromkeys(filter(None, (one.journal.warning for one in self._open))))
+
+    @property
+    def n_found(self) -> int:
+        """Tensors that an earlier run says it has finished in every file."""
+        return min((len(output.journal.found) for output in self._open), default=0)
 
     def add(self, tensor: EncodedTensor) -> None:
         """Store a tensor in every file."""
@@ -142,8 +197,8 @@ class DeltaOutputs:
 
     def __enter__(self) -> DeltaOutputs:
         try:
-            for choice, target in zip(self._job.choices, self._expert.targets, strict=True):
-                output = DeltaOutput(self._job, self._expert, choice, target, self._job_id)
+            for choice, target in self._wanted:
+                output = DeltaOutput(self._job, self._expert, choice, target, resume=self._resume)
                 self._open.append(output)
         except BaseException:
             self._drop()

@@ -13,7 +13,6 @@ import numpy as np
 from deltaworks.checkpoints.hashes import tensor_hash
 from deltaworks.engine.compress_plan import EXACT, Choice, TensorTask
 from deltaworks.engine.faults import placed
-from deltaworks.engine.journal import Entry
 from deltaworks.errors import CancelledError, NotFiniteError
 from deltaworks.methods.method import CompressionMethod, Parts, TensorPair, TensorSpec
 from deltaworks.numerics.chunks import spans
@@ -190,18 +189,6 @@ def _lossy(pair: TensorPair, choice: Choice) -> Encoded:
             fix="Choose another setting or method.",
         )
     return Encoded(method.id, parts, method.payload_bits(parts, pair.spec, options), error)
-
-
-def entry_of(item_id: str, encoded: Encoded | None) -> Entry:
-    """Give the journal's line for what one setting keeps of one tensor."""
-    from blake3 import blake3
-
-    digest = blake3()
-    parts = encoded.parts if encoded else {}
-    for name in sorted(parts):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(parts[name]).reshape(-1).view(np.uint8).data)
-    return Entry(item_id, encoded.n_bytes if encoded else 0, digest.hexdigest())
 
 
 def same_words(one: Words, other: Words) -> bool:

@@ -1,8 +1,7 @@
-"""What every job of the engine does around its work: number itself, count, report."""
+"""What every job of the engine does around its work: count, measure, report."""
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -19,11 +18,6 @@ _LOOK = 0.05
 """Seconds between looks at the memory in use."""
 
 
-def new_job_id() -> str:
-    """Give an id for temporary names: sortable by time, unlike any other."""
-    return f"{int(time.time()):x}{secrets.token_hex(3)}"
-
-
 class Run:
     """One run of a job: its progress, warnings, clock and memory. Use as a context.
 
@@ -37,7 +31,6 @@ class Run:
     def __init__(
         self, job: str, plan: Plan, control: JobControl, *, notes: Sequence[str] = ()
     ) -> None:
-        self.id = new_job_id()
         self.control = control
         self.tally = Tally(control, plan.work_bytes)
         self._job = job

@@ -13,6 +13,7 @@ from deltaworks.engine.budget import ByteBudget
 from deltaworks.engine.encoding import prefetch, same_words
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
+from deltaworks.engine.journal import Journal
 from deltaworks.engine.merge_plan import MergeJob, MergeTask, open_merge
 from deltaworks.engine.merged_files import merged_side_files
 from deltaworks.engine.model_output import ModelOutput, checksum
@@ -38,49 +39,60 @@ _Merged = tuple["Words", str, str]
 """Words, their checksum, and a warning or nothing."""
 
 
-def run_merge(recipe: MergeRecipe, control: JobControl) -> Report:
+def run_merge(recipe: MergeRecipe, control: JobControl, *, resume: bool = False) -> Report:
     """Merge models into one.
+
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: go on from what a run of this recipe that was killed has left.
 
     Raises:
         AppError: something was wrong with recipe, inputs or disk; nothing is left behind.
     """
     with ExitStack() as open_files:
-        job = open_merge(recipe, open_files)
+        job = open_merge(recipe, open_files, resume=resume)
         plan = job.plan()
         side_files, notes = merged_side_files(job)
         with Run("merge", plan, control, notes=notes) as run:
             for warning in plan.notes:
                 run.warn(warning)
-            n_bytes = _write(job, plan.items, side_files, run)
+            n_bytes = _write(job, plan.items, side_files, run, resume=resume)
             run.finish()
             return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
 
 
-def _write(job: MergeJob, items: tuple[WorkItem, ...], side_files: Any, run: Run) -> int:
+def _write(
+    job: MergeJob, items: tuple[WorkItem, ...], side_files: Any, run: Run, *, resume: bool
+) -> int:
     lasting = lasting_recipe(job.recipe)
     metadata = {"format": "pt", "deltaworks_recipe": json.dumps(lasting, separators=(",", ":"))}
 
-    def make_writer() -> ModelWriter:
+    def make_writer(job_id: str, goes_on: bool) -> ModelWriter:
         return ModelWriter(
             job.target,
             [task.info for task in job.tasks.values()],
             shard_bytes=job.recipe.shard_bytes,
             side_files=side_files,
             metadata=metadata,
-            job_id=run.id,
+            job_id=job_id,
+            goes_on=goes_on,
         )
 
-    with ModelOutput(job.target, run.id, lasting, make_writer) as output:
+    inputs = [*([job.base] if job.base else []), *job.experts]
+    journal = Journal(job.target, lasting, inputs, resume=resume)
+    with ModelOutput(job.target, journal, make_writer) as output:
+        left = output.left(items, lambda item: _offset(job.tasks[item.tensor], item), run)
 
         def write(item: WorkItem, merged: _Merged) -> None:
             words, hashed, warning = merged
             if warning:
                 run.warn(warning, item.tensor)
-            output.write(item, words, _offset(job.tasks[item.tensor], item), hashed)
+            output.write(item, words, _offset(job.tasks[item.tensor], item), hashed, warning)
 
         with run.stage("tensors"):
             run_pipeline(
-                items,
+                left,
                 Steps(
                     lambda item: _read(job, item),
                     lambda item, data: _compute(job, item, data),

@@ -133,7 +133,7 @@ class MergeJob:
             yield start, min(start + step, info.shape[0])
 
 
-def open_merge(recipe: MergeRecipe, open_files: ExitStack) -> MergeJob:
+def open_merge(recipe: MergeRecipe, open_files: ExitStack, *, resume: bool = False) -> MergeJob:
     """Open and check everything; several faults are shown together."""
     faults: list[AppError] = list(checks.check_device(recipe.device))
     base = open_input(recipe.base.path, None, open_files, faults) if recipe.base else None
@@ -146,7 +146,8 @@ def open_merge(recipe: MergeRecipe, open_files: ExitStack) -> MergeJob:
     tasks, notes = _Sorter(recipe, base, models, method).tasks(faults)
     job = MergeJob(recipe, base, models, method, options, expert_options, tasks, tuple(notes))
     faults += checks.check_target(job.target, [*models, *([base] if base else [])])
-    faults += checks.check_space(job.target, job.plan().write_bytes)
+    if not resume:  # what is there already takes no more space: the writer knows
+        faults += checks.check_space(job.target, job.plan().write_bytes)
     checks.raise_together(faults)
     return job
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ import numpy as np
 
 from deltaworks.engine.journal import Entry, Journal
 from deltaworks.engine.plan_types import WorkItem
+from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
 
 if TYPE_CHECKING:
     from deltaworks.checkpoints.writer import ModelWriter
+    from deltaworks.engine.execution import Run
+    from deltaworks.engine.pipeline import Tally
 
     Words = np.ndarray[Any, Any]
 
@@ -24,32 +28,76 @@ class ModelOutput:
 
     Args:
         target: folder of the model.
-        job_id: names the temporary folder and the journal.
-        recipe: for the journal.
-        make_writer: opens the writer; called last, so that nothing is left when it refuses.
+        journal: of this output.
+        make_writer: opens the writer, with the job's id and whether it goes on from what
+            lies there.
     """
 
     def __init__(
-        self,
-        target: Path,
-        job_id: str,
-        recipe: Mapping[str, Any],
-        make_writer: Callable[[], ModelWriter],
+        self, target: Path, journal: Journal, make_writer: Callable[[str, bool], ModelWriter]
     ) -> None:
         self._target = target
-        self._writer = make_writer()
+        self._journal = journal
         try:
-            self._journal = Journal(target, job_id, recipe)
+            self._writer = make_writer(journal.job_id, bool(journal.found))
         except BaseException:
-            self._writer.abort()
+            journal.drop_unless_found()
             raise
         self._is_committed = False
 
-    def write(self, item: WorkItem, words: Words, offset: int, checksum: str) -> None:
-        """Put an item's words where they belong, and note them."""
+    def left(
+        self, items: Sequence[WorkItem], offset_of: Callable[[WorkItem], int], run: Run
+    ) -> list[WorkItem]:
+        """Give the items that are still to be done; take over what an earlier run has done."""
+        if self._journal.warning:
+            run.warn(self._journal.warning)
+        finished, n_found = self._go_on(items, offset_of, run.tally), len(self._journal.found)
+        if len(finished) < n_found:
+            what = f"{n_found - len(finished)} of {n_found} finished items"
+            run.warn(f"{what} of an earlier run do not fit any more and are done again")
+        for item in items:
+            if item.id in finished and (warning := finished[item.id].facts.get("warning")):
+                run.warn(warning, item.tensor)
+        return [item for item in items if item.id not in finished]
+
+    def _go_on(
+        self, items: Sequence[WorkItem], offset_of: Callable[[WorkItem], int], tally: Tally
+    ) -> dict[str, Entry]:
+        """Take over what an earlier run has finished and what is still as it was written.
+
+        Args:
+            items: of the plan.
+            offset_of: gives an item's place in its tensor, in bytes.
+            tally: told of every item; its control stops.
+
+        Returns:
+            Entries of the items that need not be done again, by their ids.
+        """
+        planned = {item.id: item for item in items}
+        entries = {entry.item: entry for entry in self._journal.found if entry.item in planned}
+        good: dict[str, Entry] = {}
+        for name, entry in entries.items():
+            tally.tell("reading back")
+            item = planned[name]
+            with contextlib.suppress(AppError, ValueError):
+                offset = offset_of(item)
+                raw = self._writer.read_back(item.tensor, entry.n_bytes, offset=offset)
+                if checksum(np.frombuffer(raw, dtype=np.uint8)) == entry.checksum:
+                    self._writer.take(item.tensor, raw, offset=offset)
+                    good[name] = entry
+                    tally.add(item.read_bytes + item.write_bytes)
+        if self._journal.found:
+            self._journal.keep(good.values())
+        return good
+
+    def write(
+        self, item: WorkItem, words: Words, offset: int, hashed: str, warning: str = ""
+    ) -> None:
+        """Put an item's words where they belong, and note them with what the user was told."""
         raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
         self._writer.write(item.tensor, raw, offset=offset)
-        self._journal.add(Entry(item.id, raw.nbytes, checksum))
+        facts = {"warning": warning} if warning else {}
+        self._journal.add(Entry(item.id, raw.nbytes, hashed, facts))
 
     def commit(self, control: JobControl) -> int:
         """Give the model its name.
@@ -74,8 +122,8 @@ class ModelOutput:
     ) -> None:
         """Drop everything that is not committed."""
         if not self._is_committed:
-            self._journal.remove()  # first, so that the writer can take its folders away
             self._writer.abort()
+            self._journal.remove()
 
 
 def checksum(words: Words) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltaworks.recipes import dump_recipe
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe
+from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, Setting
+
+if TYPE_CHECKING:
+    from deltaworks.engine.compress_plan import Choice, CompressJob, ExpertJob
 
 _HOW = {"device": "cpu", "memory_bytes": 256_000_000, "threads": 0}
 """Fields that say how a job ran and change nothing of its result."""
@@ -20,3 +24,18 @@ def lasting_recipe(recipe: CompressRecipe | MergeRecipe | RebuildRecipe) -> dict
     """
     changes = {**_HOW, "output": Path(recipe.output).name}
     return dump_recipe(recipe.model_copy(update=changes))
+
+
+def output_recipe(
+    job: CompressJob, expert: ExpertJob, choice: Choice, target: Path
+) -> dict[str, Any]:
+    """Give the lasting recipe of one file of a job that makes several, as JSON has it."""
+    recipe = job.recipe.model_copy(
+        update={
+            "experts": (job.recipe.experts[job.experts.index(expert)],),
+            "settings": (Setting(method=choice.method.id, options=choice.values),),
+            "output": str(target),
+        }
+    )
+    plain: dict[str, Any] = json.loads(json.dumps(lasting_recipe(recipe)))
+    return plain

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deltaworks.checkpoints import open_checkpoint
+from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.checkpoints.writer import ModelWriter
@@ -19,6 +20,7 @@ from deltaworks.engine.compress_plan import working_bytes
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
 from deltaworks.engine.inputs import open_input
+from deltaworks.engine.journal import Journal
 from deltaworks.engine.model_output import ModelOutput, checksum
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
@@ -40,6 +42,7 @@ class RebuildJob:
     """Everything that is known before the first tensor is read."""
 
     recipe: RebuildRecipe
+    base: Checkpoint
     delta: DeltaCheckpoint
 
     @property
@@ -78,7 +81,9 @@ class RebuildJob:
         return working_bytes(info, compression_method(stored.codec)) if stored else 0
 
 
-def open_rebuild(recipe: RebuildRecipe, open_files: ExitStack) -> RebuildJob:
+def open_rebuild(
+    recipe: RebuildRecipe, open_files: ExitStack, *, resume: bool = False
+) -> RebuildJob:
     """Open and check everything; several faults are shown together."""
     faults: list[AppError] = list(checks.check_device(recipe.device))
     path, base = recipe.delta.path, None
@@ -92,9 +97,10 @@ def open_rebuild(recipe: RebuildRecipe, open_files: ExitStack) -> RebuildJob:
     assert base is not None
     if not isinstance(delta, DeltaCheckpoint):
         raise FileError("is no delta file", where=path, fix="Choose a delta file.")
-    job = RebuildJob(recipe, delta)
+    job = RebuildJob(recipe, base, delta)
     faults += checks.check_target(job.target, [base])
-    faults += checks.check_space(job.target, job.plan().write_bytes)
+    if not resume:  # what is there already takes no more space: the writer knows
+        faults += checks.check_space(job.target, job.plan().write_bytes)
     checks.raise_together(faults)
     return job
 
@@ -111,40 +117,49 @@ def _recorded_base(path: str) -> str:
     raise MismatchError(what, where=path, fix="Choose the base that the delta was made from.")
 
 
-def run_rebuild(recipe: RebuildRecipe, control: JobControl) -> Report:
+def run_rebuild(recipe: RebuildRecipe, control: JobControl, *, resume: bool = False) -> Report:
     """Write the full model again, every file of it.
+
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: go on from what a run of this recipe that was killed has left.
 
     Raises:
         AppError: something was wrong with the inputs, such as another base; nothing is
             left behind.
     """
     with ExitStack() as open_files:
-        job = open_rebuild(recipe, open_files)
+        job = open_rebuild(recipe, open_files, resume=resume)
         plan = job.plan()
         with Run("rebuild", plan, control) as run:
             for warning in plan.notes:
                 run.warn(warning)
-            n_bytes = _write(job, plan.items, run)
+            n_bytes = _write(job, plan.items, run, resume=resume)
             run.finish()
             return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
 
 
-def _write(job: RebuildJob, items: tuple[WorkItem, ...], run: Run) -> int:
+def _write(job: RebuildJob, items: tuple[WorkItem, ...], run: Run, *, resume: bool) -> int:
     delta = job.delta
 
-    def make_writer() -> ModelWriter:
+    def make_writer(job_id: str, goes_on: bool) -> ModelWriter:
         return ModelWriter(
             job.target,
             [delta.info(name) for name in delta.names],
             side_files=delta.side_file_bytes(),
             headers=delta.original_headers(),
-            job_id=run.id,
+            job_id=job_id,
+            goes_on=goes_on,
         )
 
-    with ModelOutput(job.target, run.id, lasting_recipe(job.recipe), make_writer) as output:
+    inputs = (job.base, delta)
+    journal = Journal(job.target, lasting_recipe(job.recipe), inputs, resume=resume)
+    with ModelOutput(job.target, journal, make_writer) as output:
+        left = output.left(items, lambda _item: 0, run)
         with run.stage("tensors"):
             run_pipeline(
-                items,
+                left,
                 Steps(
                     lambda item: item.tensor,
                     lambda _item, name: _restored(delta, name),

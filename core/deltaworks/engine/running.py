@@ -33,8 +33,15 @@ def plan(recipe: EngineRecipe) -> Plan:
                 return open_rebuild(recipe, open_files).plan()
 
 
-def run(recipe: EngineRecipe, control: JobControl) -> Report:
+def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> Report:
     """Do a job.
+
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: go on from what a run of this recipe that was killed has left; the result
+            has the same bytes as one of an undisturbed run. Without it, such rests are
+            taken away.
 
     Raises:
         CancelledError: the control was cancelled; nothing is left behind.
@@ -42,8 +49,8 @@ def run(recipe: EngineRecipe, control: JobControl) -> Report:
     """
     match recipe:
         case CompressRecipe():
-            return run_compress(recipe, control)
+            return run_compress(recipe, control, resume=resume)
         case MergeRecipe():
-            return run_merge(recipe, control)
+            return run_merge(recipe, control, resume=resume)
         case RebuildRecipe():
-            return run_rebuild(recipe, control)
+            return run_rebuild(recipe, control, resume=resume)

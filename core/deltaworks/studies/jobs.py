@@ -7,6 +7,7 @@ import os
 from deltaworks.engine import plan, run
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Report
+from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
 from deltaworks.recipes.schema import EvaluateRecipe, Recipe, SweepRecipe
 from deltaworks.studies.evaluate import plan_evaluate, run_evaluate
@@ -28,13 +29,22 @@ def plan_job(recipe: Recipe) -> Plan:
             return plan(recipe)
 
 
-def run_job(recipe: Recipe, control: JobControl) -> Report:
+def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Report:
     """Do a job of any kind; its last event is ``Finished`` with the report.
 
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: go on from what a run of this recipe that was killed has left.
+
     Raises:
+        OptionError: to be resumed, and of a kind that cannot.
         CancelledError: the control was cancelled; nothing is left behind.
         AppError: it cannot be done; nothing is left behind.
     """
+    if resume and isinstance(recipe, SweepRecipe | EvaluateRecipe):
+        what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
+        raise OptionError(what, fix="Run it from its beginning.")
     match recipe:
         case SweepRecipe():
             from deltaworks.studies.sweep import run_sweep
@@ -45,7 +55,7 @@ def run_job(recipe: Recipe, control: JobControl) -> Report:
             _set_threads(recipe.threads)
             report = run_evaluate(recipe, control)
         case _:
-            report = run(recipe, control)
+            report = run(recipe, control, resume=resume)
     control.report(Finished(report.as_json()))
     return report
 

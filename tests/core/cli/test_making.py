@@ -31,6 +31,21 @@ def test_a_lossless_delta_rebuilds_the_expert(
     assert (tmp_path / "full" / "model.safetensors").read_bytes() == original
 
 
+def test_resuming_a_finished_job_finds_it_finished(
+    cli: Any, tmp_path: Path, tiny_base: Path, tiny_expert: Path
+) -> None:
+    words = ("compress", tiny_base, tiny_expert, "-m", "sign", "-o", tmp_path, "--json")
+    first = cli(*words).json["artefacts"][0]
+    written_at = Path(first["path"]).stat().st_mtime_ns
+
+    again, afresh = cli(*words, "--resume"), cli(*words)
+
+    assert again.json["artefacts"][0]["sizes"] == first["sizes"]
+    assert Path(first["path"]).stat().st_mtime_ns == written_at
+    assert (again.code, afresh.code) == (0, 1)
+    assert "exists already" in afresh.err
+
+
 def test_several_experts_and_options(
     cli: Any, tmp_path: Path, tiny_base: Path, tiny_expert: Path, tiny_expert2: Path
 ) -> None:

@@ -131,5 +131,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
-    working_bytes=48,
+    working_bytes=52,
 )

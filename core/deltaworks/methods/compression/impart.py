@@ -190,5 +190,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
-    working_bytes=44,
+    working_bytes=52,
 )

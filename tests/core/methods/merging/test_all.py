@@ -13,6 +13,20 @@ from deltaworks.methods import MERGING
 from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
 
 METHODS = pytest.mark.parametrize("method", MERGING.values(), ids=MERGING.keys())
+VARIANTS = pytest.mark.parametrize(
+    ("method_id", "options"),
+    [
+        ("sce", {"select_topk": 0.3}),
+        ("model-stock", {"filter_wise": True}),
+        ("nuslerp", {"vectors": "rows"}),
+        ("nuslerp", {"vectors": "columns"}),
+        ("dare-linear", {"rescale": "l1"}),
+        ("dare-ties", {"rescale": "none", "normalize": True}),
+        ("breadcrumbs", {"rescale": True}),
+        ("ties", {"rescale": True}),
+        ("iso-cts", {"common": 0.5}),
+    ],
+)
 SHAPES = [(), (1,), (0,), (5, 0), (7,), (37, 53), (3, 4, 5)]
 
 
@@ -80,6 +94,36 @@ def test_inputs_that_are_not_finite_are_refused(method: MergingMethod, value: fl
 
     with pytest.raises(NotFiniteError, match=r"^w: the merged tensor would hold NaN"):
         method.merge(_inputs(method, (40, 30), tensors), method.options())
+
+
+@VARIANTS
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_other_options_give_finite_tensors_of_every_shape(
+    method_id: str, options: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    method = MERGING[method_id]
+    inputs = _inputs(method, shape, [_random(shape, seed) for seed in (1, 2, 3)])
+
+    merged = method.merge(inputs, method.options(**options))
+
+    assert (tuple(merged.shape), merged.dtype) == (shape, torch.float32)
+    assert torch.isfinite(merged).all()
+
+
+@VARIANTS
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("is_base", [False, True])
+def test_other_options_refuse_what_is_not_finite(
+    method_id: str, options: dict[str, Any], value: float, is_base: bool
+) -> None:
+    method = MERGING[method_id]
+    inputs = _inputs(method, (40, 30), [_random((40, 30), seed) for seed in (1, 2)])
+    tensor = inputs.base if is_base else inputs.experts[1].tensor
+    assert tensor is not None
+    tensor[3, 4] = value
+
+    with pytest.raises(NotFiniteError, match=r"^w: the merged tensor would hold NaN"):
+        method.merge(inputs, method.options(**options))
 
 
 @METHODS

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.staging import make_parents, remove_empty
 from deltaworks.engine.environment import versions
+from deltaworks.engine.faults import from_system
 from deltaworks.engine.locking import is_same_file, try_lock
 from deltaworks.errors import FileError
 
@@ -75,7 +77,7 @@ class Journal:
         warning: why there is nothing to go on from although something was left.
 
     Raises:
-        FileError: another run is making the same output now.
+        FileError: another run is making the same output now, or the folder takes no file.
     """
 
     def __init__(
@@ -99,11 +101,15 @@ class Journal:
         except BaseException:
             remove_empty(self._made)
             raise
-        if resume:
-            self._take_over()
-        if not self.found:
-            _take_away(self._partial)
-            self.keep(())
+        try:
+            if resume:
+                self._take_over()
+            if not self.found:
+                _take_away(self._partial)
+                self.keep(())
+        except OSError as error:
+            self.remove()
+            raise from_system(error, str(self.path)) from error
 
     def _take_over(self) -> None:
         if not self.path.stat().st_size:
@@ -136,9 +142,13 @@ class Journal:
 
     def remove(self) -> None:
         """The output has its name, or is not wanted: nothing to go on with."""
+        if self._file.closed:
+            return  # what lies there now is another run's
         _take_away(self._partial)
-        self.close()
+        if os.name == "nt":  # which removes no open file
+            self.close()
         self.path.unlink(missing_ok=True)
+        self.close()
         remove_empty(self._made)
 
     def drop_unless_found(self) -> None:
@@ -179,7 +189,10 @@ def _line(entry: Entry) -> dict[str, Any]:
 def _locked(path: Path, target: Path) -> TextIOWrapper:
     """Open a journal, new or old, for this run alone."""
     while True:
-        file = path.open("a", encoding="utf-8", newline="\n")
+        try:
+            file = path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise from_system(error, str(path)) from error
         if not try_lock(file):
             file.close()
             what = "is being made by another run of the same job"

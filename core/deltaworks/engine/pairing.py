@@ -31,10 +31,11 @@ def partner_of(info: TensorInfo, base: Checkpoint) -> tuple[TensorInfo | None, s
 
 def _extra_rows(info: TensorInfo, partner: TensorInfo) -> str:
     """Say how many rows only one of two tensors has; empty when that is not all."""
-    has_rows = 0 < len(info.shape) == len(partner.shape) and min(info.shape[0], partner.shape[0])
-    if not has_rows or info.shape[1:] != partner.shape[1:]:
+    if len(info.shape) != len(partner.shape) or info.shape[1:] != partner.shape[1:]:
         return ""
     if not info.is_floating or info.dtype != partner.dtype:
+        return ""
+    if not info.n_elements or not partner.n_elements:
         return ""
     count = info.shape[0] - partner.shape[0]
     rows = "1 extra row" if abs(count) == 1 else f"{abs(count)} extra rows"

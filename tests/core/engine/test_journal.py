@@ -104,5 +104,17 @@ def test_a_journal_in_use_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "x", {}, resume=True)
 
     journal.remove()
-    Journal(tmp_path / "x", {}).remove()
+    other = Journal(tmp_path / "x", {})
+    journal.remove()  # a second time: it is the other's now
+    assert other.path.exists()
+    other.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_takes_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(FileError, match="file"):
+        Journal(tmp_path / "file" / "x", {})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -501,11 +501,15 @@ def test_the_command_names_a_recipe_that_is_there(
 
 
 def test_a_recipe_file_fills_the_bench(
-    bench: WorkbenchController, tmp_path: Path, qtbot: QtBot, settle: Settle
+    bench: WorkbenchController,
+    context: AppContext,
+    tmp_path: Path,
+    qtbot: QtBot,
+    settle: Settle,
 ) -> None:
     bench.set_inputs(BASE, [MATHS], "merge")
-    bench.save_recipe(tmp_path / "merge.json")
-    qtbot.waitUntil((tmp_path / "merge.json").exists)
+    with qtbot.waitSignal(context.navigator.status_asked):
+        bench.save_recipe(tmp_path / "merge.json")
     bench.set_inputs(BASE, [CODE], "compress")
 
     bench.open_recipe(tmp_path / "merge.json")

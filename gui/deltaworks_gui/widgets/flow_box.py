@@ -28,7 +28,7 @@ class FlowBox(QWidget):
         self._widgets: list[QWidget] = []
         self._gap = gap
         self._above = above
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
@@ -53,15 +53,13 @@ class FlowBox(QWidget):
         """Height of all lines."""
         return self._place(width, move=False)
 
-    def sizeHint(self) -> QSize:
-        """As high as it has to be at its present width."""
-        return QSize(self.minimumSizeHint().width(), self._place(move=False))
-
     def minimumSizeHint(self) -> QSize:
-        """Room for the widest one."""
+        """Room for the widest one, and one line; ``heightForWidth`` says the rest."""
         shown = [one.sizeHint() for one in self._widgets if not one.isHidden()]
         width = max((size.width() for size in shown), default=0)
         return QSize(width, self._above + max((size.height() for size in shown), default=0))
+
+    sizeHint = minimumSizeHint
 
     def _renew(self) -> None:
         self.updateGeometry()

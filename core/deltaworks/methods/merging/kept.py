@@ -72,7 +72,7 @@ class Chosen:
         skipped = start % 8
         held = self.bits[start // 8 : -(-(start + len(piece)) // 8)]
         mask = np.unpackbits(held, count=skipped + len(piece), bitorder="little")[skipped:]
-        np.multiply(piece, mask, out=piece, casting="unsafe")
+        np.multiply(piece, mask, out=piece)
 
 
 def l1_factor(values: Floats, kept: Kept) -> float:

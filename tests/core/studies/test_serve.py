@@ -164,6 +164,7 @@ def test_a_bug_ends_its_job_with_a_sentence_and_progress_is_thinned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run_job(recipe: object, control: JobControl) -> None:
+        ours.send(("quit",))  # not before: it also stops what waits
         for done in range(1000):
             control.report(Progress(done, 1000))
         control.report(Progress(1000, 1000))
@@ -173,7 +174,6 @@ def test_a_bug_ends_its_job_with_a_sentence_and_progress_is_thinned(
     ours, theirs = multiprocessing.Pipe()
     recipe = {"kind": "evaluate", "model": {"path": "x"}}
     ours.send(("run", "j", recipe))
-    ours.send(("quit",))
 
     serve(theirs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QToolButton, QWidget
@@ -38,6 +40,18 @@ class PresetButton(QWidget):
         theme = current_theme()
         theme.bind_icon(self.button, "chevron-down", "text-2", theme.metrics.icon_small)
         self.button.setMenu(self._menu)
+        self._offered: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._actions: dict[str, QAction] = {}
+        self._removals: list[QAction] = []
+        self._line = QAction(self._menu)
+        self._line.setSeparator(True)
+        self._save = QAction(self.tr("Save as…"), self._menu)
+        self._save.setObjectName("preset_save")
+        self._save.triggered.connect(self.save_asked)
+        self._manage = QMenu(self.tr("Manage"), self._menu)
+        self._menu.addActions([self._line, self._save])
+        self._menu.addMenu(self._manage)
+        self._manage.menuAction().setVisible(False)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.button)
@@ -45,35 +59,43 @@ class PresetButton(QWidget):
     def show_state(self, state: WorkbenchState) -> None:
         """Show the presets of the method."""
         method = state.method.id
-        own = state.presets.get(method, {})
-        now = preset_now(state.of(method), method, own)
+        own = tuple(state.presets.get(method, {}))
+        now = preset_now(state.of(method), method, state.presets.get(method, {}))
         text = tr(TITLES[now]) if now in TITLES else now or self.tr("Custom")
         self.button.setText(text)
         self.button.setAccessibleName(self.tr("Preset: {0}").format(text))
         self.button.setToolTip(self.tr("Presets of {0}").format(state.method.title))
-        self._menu.clear()
-        for preset in presets_of(method):
-            self._add(self._menu, tr(TITLES[preset]), preset, checked=preset == now)
-        for name in own:
-            self._add(self._menu, name, name, checked=name == now)
-        self._menu.addSeparator()
-        save = self._menu.addAction(self.tr("Save as…"))
-        save.setObjectName("preset_save")
-        save.triggered.connect(self.save_asked)
-        if own:
-            manage = self._menu.addMenu(self.tr("Manage"))
-            for name in own:
-                action = manage.addAction(self.tr("Remove {0}").format(name))
-                action.setData(name)
-                action.triggered.connect(self._on_removed)
+        offered = (*presets_of(method), *own)
+        if (offered, own) != self._offered:
+            self._offered = (offered, own)
+            self._rebuild(offered, own)
+        for preset, action in self._actions.items():
+            action.setChecked(preset == now)
 
-    def _add(self, menu: QMenu, text: str, preset: str, *, checked: bool) -> None:
-        action = menu.addAction(text)
+    def _rebuild(self, offered: Sequence[str], own: Sequence[str]) -> None:
+        for action in (*self._actions.values(), *self._removals):
+            self._menu.removeAction(action)
+            self._manage.removeAction(action)
+            action.deleteLater()
+        self._actions = {preset: self._make(preset) for preset in offered}
+        self._menu.insertActions(self._line, list(self._actions.values()))
+        self._removals = [self._make_removal(name) for name in own]
+        self._manage.addActions(self._removals)
+        self._manage.menuAction().setVisible(bool(own))
+
+    def _make(self, preset: str) -> QAction:
+        action = QAction(tr(TITLES[preset]) if preset in TITLES else preset, self._menu)
         action.setObjectName(f"preset_{preset}")
         action.setData(preset)
         action.setCheckable(True)
-        action.setChecked(checked)
         action.triggered.connect(self._on_chosen)
+        return action
+
+    def _make_removal(self, name: str) -> QAction:
+        action = QAction(self.tr("Remove {0}").format(name), self._manage)
+        action.setData(name)
+        action.triggered.connect(self._on_removed)
+        return action
 
     def _on_chosen(self) -> None:
         action = self.sender()

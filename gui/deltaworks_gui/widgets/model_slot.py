@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QMimeData, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtGui import QAction, QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from deltaworks_gui.models.mime import model_ids
@@ -83,6 +83,7 @@ class ModelLine(QWidget):
         set_look(self._name, role="strong")
         set_look(self._under, role="secondary")
         self._menu = QMenu(self)
+        self._actions: dict[str, QAction] = {}
         self._more = icon_button("more", self.tr("More"), compact=True)
         self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._more.setMenu(self._menu)
@@ -120,18 +121,25 @@ class ModelLine(QWidget):
         self._more.setToolTip(self.tr("More for {0}").format(name))
 
     def set_menu(self, entries: Sequence[tuple[str, str, bool]]) -> None:
-        """Offer these: id, text, whether it can be done."""
-        self._menu.clear()
+        """Offer these: id, text, whether it can be done. Entries come, and never go."""
         for entry, text, enabled in entries:
-            action = self._menu.addAction(text)
-            action.setObjectName(f"menu_{entry}")
-            action.setData(entry)
-            action.setEnabled(enabled)
-            action.triggered.connect(self._on_action)
+            if entry not in self._actions:
+                self._actions[entry] = self._make_action(entry)
+            self._actions[entry].setText(text)
+            self._actions[entry].setEnabled(enabled)
+
+    def _make_action(self, entry: str) -> QAction:
+        action = QAction(self._menu)
+        action.setObjectName(f"menu_{entry}")
+        action.setData(entry)
+        action.triggered.connect(self._on_action)
+        self._menu.addAction(action)
+        return action
 
     def _on_action(self) -> None:
         action = self.sender()
-        self.asked.emit(str(getattr(action, "data", str)()))
+        if isinstance(action, QAction):
+            self.asked.emit(str(action.data()))
 
     def _draw(self) -> None:
         theme = current_theme()

@@ -667,3 +667,27 @@ def test_no_page_adds_single_letters_to_the_window(window: MainWindow) -> None:
     letters = {action.shortcut().toString() for action in table.actions()}
     assert letters == {"B", "E", "F2", "Del"}
     assert all(isinstance(action, QAction) for action in table.actions())
+
+
+def test_a_base_that_a_kept_delta_needs_is_not_let_go(window: Any, qtbot: QtBot) -> None:
+    """A35's refusal: who needs it, and the way on."""
+    from deltaworks.library.rows import ModelRow, State
+
+    page = window.findChild(QWidget, "Page_Library")
+    base = ModelRow(1, "/m/b", "polder-base", "folder", "Base", State.READY, 9, 0, family_id=1)
+    delta = ModelRow(2, "/m/d", "sums · sign", "delta", "Delta", State.READY, 2, 0, family_id=1)
+    page.controller.model.upsert([base, delta])
+    page.controller.select([1])
+
+    page.controller.forget()
+
+    qtbot.waitUntil(lambda: window.findChild(QWidget, "DlgDependents") is not None)
+    dialog = window.findChild(QWidget, "DlgDependents")
+    assert dialog.windowTitle() == "Other models need this"
+    texts = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    assert "polder-base is the base of 1 delta: sums · sign." in texts
+    assert "Rebuild it in full first" in texts
+    assert page.controller.model.row_by_id(1) is not None
+    rebuild = dialog.findChild(QPushButton, "dependents.rebuild")
+    qtbot.mouseClick(rebuild, Qt.MouseButton.LeftButton)
+    assert [row.name for row in page.controller.selected] == ["sums · sign"]

@@ -14,6 +14,7 @@ from deltaworks.recipes.documents import dump_recipe
 from deltaworks.recipes.naming import slug
 from deltaworks.recipes.schema import ModelRef, RebuildRecipe
 from deltaworks_gui.context import AppContext
+from deltaworks_gui.dialogs.dependents import DependentsDialog
 from deltaworks_gui.dialogs.rebuild import RebuildDialog
 from deltaworks_gui.formats import format_size
 from deltaworks_gui.page import Handler, Page
@@ -41,6 +42,7 @@ class LibraryPage(Page):
         )
         self.view = LibraryView(self.controller.filter)
         self._wanted: tuple[str, ...] = ()
+        self._needing: tuple[str, ...] = ()
         self._build_header()
         self._build_strip()
         self._build_states()
@@ -125,6 +127,7 @@ class LibraryPage(Page):
         controller = self.controller
         controller.changed.connect(self._show)
         controller.demo_ready.connect(self._on_demo_ready)
+        controller.refused.connect(self._on_refused)
         controller.model.renamed.connect(controller.rename)
         self.search.textChanged.connect(controller.search)
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
@@ -384,6 +387,18 @@ class LibraryPage(Page):
         if rows:
             self._wanted = ()
             self.view.choose(rows)
+
+    @Slot(object, object)
+    def _on_refused(self, why: str, paths: list[str]) -> None:
+        self._needing = tuple(paths)
+        dialog = DependentsDialog(why, self.window(), self.context.settings)
+        dialog.rebuild_asked.connect(self._on_show_dependents)
+        dialog.open()
+
+    @Slot()
+    def _on_show_dependents(self) -> None:
+        self._wanted = self._needing
+        self._choose_wanted()
 
     # Why something cannot be done
 

@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from deltaworks.errors import AppError
 from deltaworks.library.demo import DemoSet
+from deltaworks.library.dependents import dependents, refusal
 from deltaworks.library.library import Sizes
 from deltaworks.library.rows import ModelRow
 from deltaworks.library.search import parse_query
@@ -61,10 +62,12 @@ class LibraryController(QObject):
     Signals:
         changed: ``state`` is another.
         demo_ready: a DemoSet that is unpacked, listed and related.
+        refused: (why a model cannot go, paths of the deltas that need it).
     """
 
     changed = Signal()
     demo_ready = Signal(object)
+    refused = Signal(object, object)
     _found = Signal(object)
 
     def __init__(self, context: AppContext, parent: QObject | None = None) -> None:
@@ -195,8 +198,12 @@ class LibraryController(QObject):
         self._task(lambda _control: library.set_role(ids, role), self._on_renamed)
 
     def forget(self) -> None:
-        """Take the selected models off the list; files stay."""
+        """Take the selected models off the list; files stay. Not a base that deltas need."""
         rows = self.selected
+        needing = dependents(rows, self.model.rows)
+        if needing:
+            self.refused.emit(refusal(rows, needing), [row.path for row in needing])
+            return
         ids = tuple(row.id for row in rows)
         library = self._context.library
         self.model.remove(ids)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deltaworks.figures.look import Look, SeriesLook
 from deltaworks.methods.compression import COMPRESSION
 from deltaworks.studies.trials import Sweep
 
+MARKERS = ("o", "s", "^", "D", "P", "v", "p", "h", "<", ">", "X", "d")
+"""Shapes by a method's place; there are more of them than colours, so that the two together
+tell more methods apart than either."""
 EXACT = SeriesLook("", "", "o")
 INNER_MARKS = ("", ".", "_", "|", "x", "+", "1", "2")
 LINE_STYLES: tuple[object, ...] = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 2, 2)))
@@ -51,7 +54,8 @@ class Styles:
         known = [name for name, record in COMPRESSION.items() if not record.is_exact]
         known += [name for name in self.methods if name not in known]
         place = known.index(method) if method in known else len(known)
-        return self.look.series[place % len(self.look.series)]
+        color = self.look.series[place % len(self.look.series)]
+        return replace(color, marker=MARKERS[place % len(MARKERS)])
 
     def of_expert(self, expert: str) -> SeriesLook:
         """Give the colour of an expert."""

@@ -13,7 +13,18 @@ from deltaworks.figures.look import SeriesLook
 from deltaworks_gui.theme import SPACE_S, current_theme
 from deltaworks_gui.widgets.delegates import CellDelegate, Index
 
-_SIDES = {"^": (3, -90.0), "v": (3, 90.0), "D": (4, 0.0), "p": (5, -90.0), "h": (6, -90.0)}
+_SIDES = {
+    "^": (3, -90.0),
+    "v": (3, 90.0),
+    "<": (3, 180.0),
+    ">": (3, 0.0),
+    "D": (4, 0.0),
+    "d": (4, 0.0),
+    "p": (5, -90.0),
+    "h": (6, -90.0),
+}
+"""Corners of a mark, and where the first one points, in degrees."""
+_THIN = 0.6
 
 
 class SeriesDelegate(CellDelegate):
@@ -49,8 +60,14 @@ def paint_mark(painter: QPainter, place: QPointF, side: float, look: SeriesLook)
         painter.drawEllipse(box)
     elif look.marker == "s":
         painter.drawRect(box.adjusted(0.5, 0.5, -0.5, -0.5))
-    elif look.marker == "P":
-        painter.drawPolygon(_plus(place, half))
+    elif look.marker in ("P", "X"):
+        painter.translate(place)
+        painter.rotate(45 if look.marker == "X" else 0)
+        painter.drawPolygon(_plus(QPointF(), half))
+    elif look.marker == "d":
+        painter.translate(place)
+        painter.scale(_THIN, 1.0)
+        painter.drawPolygon(_polygon(QPointF(), half * 1.15, *_SIDES["d"]))
     else:
         painter.drawPolygon(_polygon(place, half * 1.15, *_SIDES.get(look.marker, (4, 0.0))))
     painter.restore()

@@ -114,10 +114,11 @@ def _solver(stack: Stack, rank: int, options: LowRankOptions) -> Callable[[Tenso
     is_small = most >= _SKETCH_FROM and rank * _SKETCH_SHARE <= most
     if options.solver == "sketch" or (options.solver == "auto" and is_small):
         return _sketch(rank)
-    return _exact
+    return exact_svd
 
 
-def _exact(delta: Tensor) -> list[Svd]:
+def exact_svd(delta: Tensor) -> list[Svd]:
+    """Decompose every matrix of a delta; the key under which methods share it."""
     return [thin_svd(matrix) for matrix in delta.reshape(as_stack(tuple(delta.shape)).shape)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.errors import MismatchError
-from deltaworks.methods.compression.low_rank import _exact as every_triple
+from deltaworks.methods.compression.low_rank import exact_svd as every_triple
 from deltaworks.methods.compression.parts import damaged, finite_delta, take
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.column_masks import column_masks

@@ -123,7 +123,7 @@ def test_weaker_vectors_are_thinned_more(round_trip: Any) -> None:
 
 def test_mean_over_seeds_is_the_truncation(round_trip: Any, monkeypatch: Any) -> None:
     delta = _falling(10, 8)
-    known = low_rank._exact(delta)
+    known = low_rank.exact_svd(delta)
     monkeypatch.setattr("deltaworks.methods.compression.triples.every_triple", lambda _: known)
     n_seeds = 2000
 

@@ -359,14 +359,12 @@ def test_the_model_passes_qts_tester_with_a_thousand_rows(model: LibraryModel) -
 def test_the_models_pass_qts_tester_with_ten_thousand_rows(
     model: LibraryModel, proxy: LibraryFilter
 ) -> None:
+    """Each walks every cell once; what changes rows is tried with few rows above."""
     rows = many(10_000)
     model.upsert(rows)
+    proxy.accept(frozenset(row.id for row in rows if row.role == "Delta"))
+
     testers = check_all(model, proxy)
 
-    model.sort(COLUMNS.index("size"), DOWN)
-    proxy.accept(frozenset(row.id for row in rows if row.role == "Delta"))
-    model.upsert([replace(rows[5], name="0"), make_row(10_001)])
-    model.remove(range(1, 40, 2))
-
     assert [tester.model() for tester in testers] == [model, proxy]
-    assert model.rowCount() == 10_001 - 20
+    assert (model.rowCount(), proxy.rowCount()) == (10_000, 3333)

@@ -938,3 +938,6 @@ def test_results_fit_the_smallest_window(window: MainWindow, qtbot: QtBot) -> No
     assert (window.width(), window.height()) == (960, 600)
     assert page.minimumSizeHint().width() <= 960 - 88
     qtbot.waitUntil(lambda: page.canvas.height() >= page.table.height())
+    row = page.filters
+    inside = [field.mapTo(row, field.rect().bottomRight()) for field in (row._y, row._most)]
+    assert all(row.rect().contains(place) for place in inside), "the second line is cut off"

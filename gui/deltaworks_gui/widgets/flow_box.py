@@ -47,7 +47,8 @@ class FlowBox(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Break the lines anew."""
         super().resizeEvent(event)
-        self._place(move=True)
+        if self._place(move=True) != self.height():
+            self.updateGeometry()
 
     def heightForWidth(self, width: int) -> int:
         """Height of all lines."""

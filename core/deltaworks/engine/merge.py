@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import NotFiniteError
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
+from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor
+from deltaworks.options import Options
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.naming import display_name
@@ -161,7 +164,29 @@ def _merged(
             for source, words in zip(task.sources, experts, strict=True)
         ),
     )
+    if task.method.is_elementwise:
+        return _merged_in_pieces(task.method, inputs, options, task.info.dtype)
     return _rounded(task.method.merge(inputs, options), task.info.dtype, item.tensor)
+
+
+def _merged_in_pieces(
+    method: MergingMethod, inputs: MergeInputs, options: Options, dtype: str
+) -> Tensor:
+    """Merge and round piece by piece, so that float32 results never leave the cache."""
+    import torch
+
+    out = torch.empty(inputs.spec.shape, dtype=torch_dtype(dtype))
+    flat = out.view(-1)
+    base = None if inputs.base is None else inputs.base.reshape(-1)
+    experts = [(expert.tensor.reshape(-1), expert.options) for expert in inputs.experts]
+    for span in spans(len(flat)):
+        piece = MergeInputs(
+            replace(inputs.spec, shape=(span.stop - span.start,)),
+            None if base is None else base[span],
+            tuple(MergeExpert(tensor[span], own) for tensor, own in experts),
+        )
+        flat[span] = _rounded(method.merge(piece, options), dtype, inputs.spec.name)
+    return out
 
 
 def _rounded(merged: Tensor, dtype: str, where: str) -> Tensor:

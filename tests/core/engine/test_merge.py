@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deltaworks.engine import run
+from deltaworks.engine import merge, run
 from deltaworks.errors import NotFiniteError
+from deltaworks.numerics.chunks import spans
 from deltaworks.progress import JobControl
 from deltaworks.recipes import parse_recipe
 
@@ -64,6 +65,23 @@ def test_task_arithmetic_adds_weighted_deltas(
         b, x, y = start.double(), one[name].double(), two[name].double()
         wanted[name] = b + 0.5 * (0.7 * (x - b) - 0.2 * (y - b))
     assert_close(load(tmp_path / "merged"), wanted)
+
+
+@pytest.mark.parametrize("out_dtype", ["BF16", "F32"])
+def test_pieces_do_not_show_in_the_result(
+    merging: MakeMerge, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out_dtype: str
+) -> None:
+    import torch
+
+    recipe = merging("task-arithmetic", options={"scale": 0.7}, out_dtype=out_dtype)
+    run(recipe, JobControl())
+    monkeypatch.setattr(merge, "spans", lambda count: spans(count, 7))
+
+    run(recipe.model_copy(update={"output": str(tmp_path / "again")}), JobControl())
+
+    whole, again = load(tmp_path / "merged"), load(tmp_path / "again")
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 def test_slerp_follows_the_arc(

@@ -117,9 +117,8 @@ def _read(job: MergeJob, item: WorkItem) -> _Read:
         found = [prefetch(model.read_words(item.tensor, rows)) for model in others]
         return prefetch(job.model(task.copied).read_words(item.tensor, rows)), found
     assert task.method is not None
-    base = None
-    if task.method.needs.base and job.base is not None:
-        base = prefetch(job.base.read_words(item.tensor, rows))
+    model = job.base_of(task)
+    base = None if model is None else prefetch(model.read_words(item.tensor, rows))
     experts = [job.experts[source] for source in task.sources]
     return base, [prefetch(expert.read_words(item.tensor, rows)) for expert in experts]
 

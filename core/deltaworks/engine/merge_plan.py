@@ -24,6 +24,8 @@ from deltaworks.recipes.schema import MergeRecipe
 _CHUNK = 1 << 22
 """Elements of a work item, for methods that may be split."""
 _SMALLEST_CHUNK = 1 << 16
+_COPY_BYTES = 12
+"""Bytes a number that cutting up a copy allows for."""
 _SIDE_BYTES = 64_000
 """Room for headers, index and recipe."""
 
@@ -75,6 +77,10 @@ class MergeJob:
         assert self.base is not None
         return self.base
 
+    def base_of(self, task: MergeTask) -> Checkpoint | None:
+        """Give the base where it takes part in a tensor's arithmetic."""
+        return self.base if task.method and _takes_base(task.method) else None
+
     def plan(self) -> Plan:
         """Give the plan; its items know which rows of which tensor they treat."""
         items = tuple(item for task in self.tasks.values() for item in self._items(task))
@@ -98,14 +104,14 @@ class MergeJob:
             count = int(info.n_elements * share)
             read = sum(int(model.info(info.name).nbytes * share) for model in models)
             write = count * DTYPE_BYTES[info.dtype]
-            floats = 4 * count * 3 if task.copied is None else 0
+            work = task.method.working_bytes * count if task.method else 0
             suffix = f"[{rows[0]}:{rows[1]}]" if rows else ""
             yield WorkItem(
                 id=info.name + suffix,
                 stage="tensors",
                 read_bytes=read,
                 write_bytes=write,
-                peak_bytes=read + floats + write,
+                peak_bytes=read + work + write,
                 tensor=info.name,
                 rows=rows,
             )
@@ -114,13 +120,14 @@ class MergeJob:
         if task.copied is not None:
             return [self.model(task.copied)]
         assert task.method is not None
-        base = [self.base] if self.base and task.method.needs.base else []
-        return [*base, *(self.experts[source] for source in task.sources)]
+        base = self.base_of(task)
+        return [*([base] if base else []), *(self.experts[source] for source in task.sources)]
 
     def _spans(self, task: MergeTask) -> Iterator[tuple[int, int] | None]:
         """Cut a large tensor by rows where the method allows it; copies always may."""
         info = task.info
-        per_element = 4 * 3 + sum(
+        work = task.method.working_bytes if task.method else _COPY_BYTES
+        per_element = work + sum(
             DTYPE_BYTES[model.info(info.name).dtype] for model in self._read_by(task)
         )
         limit = min(_CHUNK, max(_SMALLEST_CHUNK, self.recipe.memory_bytes // (4 * per_element)))
@@ -193,6 +200,11 @@ def _needs(recipe: MergeRecipe, method: MergingMethod, where: str) -> Iterator[A
         yield OptionError(f"takes {bounds} experts, {given} given", where=where)
 
 
+def _takes_base(method: MergingMethod) -> bool:
+    """Whether a base that is there takes part in the arithmetic."""
+    return method.needs.base or method.needs.takes_base
+
+
 class _Sorter:
     """Decides for every tensor where it comes from."""
 
@@ -233,7 +245,7 @@ class _Sorter:
             yield OptionError("is listed twice among the experts", where=str(place))
         for expert in self._experts:
             yield from checks.check_architecture(leader, expert)
-            if self._base and self._method.needs.base:
+            if self._base and _takes_base(self._method):
                 yield from checks.check_not_same(self._base, expert)
 
     def _shape_faults(self, infos: Sequence[TensorInfo]) -> Iterator[AppError]:
@@ -267,7 +279,7 @@ class _Sorter:
         if not having:
             self._note("copied from the base: no expert has them", info)
             return MergeTask(out, copied=-1)
-        if self._method.needs.base and not in_base:
+        if self._base and _takes_base(self._method) and not in_base:
             if len(having) == 1:
                 self._note(f"copied from {self._source(first)}: the base has none", info)
                 return MergeTask(out, copied=first)

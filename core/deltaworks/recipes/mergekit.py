@@ -24,7 +24,7 @@ class _Peer:
     Args:
         id: of our method.
         base: ``needed``; ``alike`` where it is a model like the others; ``deltas`` where
-            naming one would change the arithmetic in a way that we do not have.
+            naming one means to merge what the models changed in it.
         common: parameters of the merge.
         each: parameters of every expert.
     """
@@ -37,7 +37,7 @@ class _Peer:
     @property
     def takes_base(self) -> bool:
         """Whether a base stands apart from the experts."""
-        return self.base == "needed"
+        return self.base != "alike"
 
 
 _WEIGHT = {"weight": _REQUIRED}
@@ -264,13 +264,8 @@ class _Reader:
                 )
 
     def _check_base(self, peer: _Peer, base: str, paths: list[str]) -> None:
-        if peer.takes_base and not base:
+        if peer.base == "needed" and not base:
             raise self._fault(f"merge_method {peer.id} needs a base_model")
-        if peer.base == "deltas" and base:
-            raise self._fault(
-                f"{peer.id} around a base_model is not in this version",
-                "Leave base_model out to merge the models themselves.",
-            )
         if peer.base == "alike" and base and base not in paths:
             lack = "has no weight" if "weight" in peer.each else "is not among the models"
             raise self._fault(

@@ -125,8 +125,9 @@ class _EndChoice(ChoiceField):
         )
 
     def minimumSizeHint(self) -> QSize:
-        """Room for a few letters: a long name may be cut."""
-        return QSize(3 * current_theme().metrics.control, super().sizeHint().height())
+        """Room for a few letters: a long name may be cut, a short one keeps to the end."""
+        hint = self.sizeHint()
+        return QSize(min(hint.width(), 3 * current_theme().metrics.control), hint.height())
 
 
 def _show(field: ChoiceField, choices: Choices, chosen: str) -> None:

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from deltaworks.options import OptionInfo
 from deltaworks_gui.theme import SPACE_S, SPACE_XS, current_theme, set_look
 from deltaworks_gui.widgets.buttons import icon_button, quiet_button
-from deltaworks_gui.widgets.elided_label import ElidedLabel
 from deltaworks_gui.widgets.option_fields import make_field
 from deltaworks_gui.widgets.option_values import bounds_text, value_text
 from deltaworks_gui.widgets.sweep_field import SweepField
@@ -50,7 +49,8 @@ class OptionRow(QWidget):
             name=f"reset_{info.name}", compact=True,
         )  # fmt: skip
         self._reset.setAccessibleName(self.tr("Reset {0}").format(info.title))
-        self._under = ElidedLabel()
+        self._under = QLabel()
+        self._under.setWordWrap(True)
         self._fault = QLabel()
         self._fault.setObjectName(f"fault_{info.name}")
         self._fault.setWordWrap(True)

@@ -9,6 +9,8 @@ import pytest
 
 from deltaworks.engine import merge, run
 from deltaworks.errors import NotFiniteError
+from deltaworks.methods import merging_method
+from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.progress import JobControl
 from deltaworks.recipes import parse_recipe
@@ -82,6 +84,27 @@ def test_pieces_do_not_show_in_the_result(
     whole, again = load(tmp_path / "merged"), load(tmp_path / "again")
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("method_id", ["nuslerp", "multislerp"])
+def test_a_base_that_is_given_is_what_arcs_go_around(
+    merging: MakeMerge, models: Any, load: Load, tmp_path: Path, method_id: str
+) -> None:
+    import torch
+
+    method = merging_method(method_id)
+    each = [{"weight": 0.3}, {"weight": 0.9}]
+    base, *experts = models
+    own = [method.expert_options(**one) for one in each]
+
+    for start, name in ((base, "around"), (None, "plain")):
+        place = {} if start else {"base": None}
+        run(merging(method_id, each=each, output=tmp_path / name, **place), JobControl())
+        for key, got in load(tmp_path / name).items():
+            pair = [MergeExpert(x[key], o) for x, o in zip(experts, own, strict=True)]
+            spec = TensorSpec(key, tuple(got.shape))
+            inputs = MergeInputs(spec, start[key] if start else None, tuple(pair))
+            assert torch.equal(got, method.merge(inputs, method.options()).to(got.dtype)), key
 
 
 def test_slerp_follows_the_arc(

@@ -141,9 +141,13 @@ def test_flags_of_mergekit_become_our_choices() -> None:
 
 
 @pytest.mark.parametrize("name", ["nuslerp", "multislerp"])
-def test_arcs_around_a_base_are_refused(name: str) -> None:
-    with pytest.raises(OptionError, match=f"{name} around a base_model is not in this version"):
-        read(f"merge_method: {name}\n{BASE}{TWO}")
+def test_arcs_go_around_a_base_where_one_is_named(name: str) -> None:
+    recipe = read(f"merge_method: {name}\n{BASE}{TWO}")
+
+    assert recipe.base is not None
+    assert recipe.base.path == "o"
+    assert [expert.model.path for expert in recipe.experts] == ["a", "b"]
+    assert read(f"merge_method: {name}\n{TWO}").base is None
 
 
 def test_a_base_that_counts_like_any_model_must_be_listed() -> None:

@@ -40,8 +40,8 @@ class LowRankOptions(Options):
         le=16.0,
         unit="bits",
         title="Bits per weight",
-        help="What the two factors may cost; the rank follows from the size of each "
-        "matrix, at least 1. Leave it as it is when you choose a rank.",
+        help="What the factors may cost; the rank follows. It is at least 1 for every "
+        "matrix. Leave it as it is when you choose a rank.",
         step=0.25,
         sweepable=True,
         sweep=(0.25, 0.5, 1.0, 2.0),
@@ -50,9 +50,9 @@ class LowRankOptions(Options):
         0,
         ge=0,
         le=65536,
-        unit="rank",
         title="Rank",
-        help="Singular triples kept of every matrix. 0 lets the bits per weight decide.",
+        help="At 0 the bits per weight decide; else so many singular triples are kept of "
+        "every matrix.",
         sweepable=True,
     )
     solver: Literal["auto", "exact", "sketch"] = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ from deltaworks.recipes.schema import MergeRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from deltaworks.checkpoints.checkpoint import Checkpoint
 
     Words = np.ndarray[Any, Any]
 
@@ -92,6 +95,7 @@ def _write(
             if warning:
                 run.warn(warning, item.tensor)
             output.write(item, words, _offset(job.tasks[item.tensor], item), hashed, warning)
+            _release(inputs, job.tasks[item.tensor], item)
 
         with run.stage("tensors"):
             run_pipeline(
@@ -207,6 +211,14 @@ def _offset(task: MergeTask, item: WorkItem) -> int:
     if item.rows is None:
         return 0
     return item.rows[0] * (task.info.nbytes // task.info.shape[0])
+
+
+def _release(inputs: Sequence[Checkpoint], task: MergeTask, item: WorkItem) -> None:
+    """Give a tensor's memory back after its last rows, which are written last."""
+    if item.rows is None or item.rows[1] == task.info.shape[0]:
+        for model in inputs:
+            if item.tensor in model:
+                model.release(item.tensor)
 
 
 def _artefact(job: MergeJob, n_bytes: int) -> Artefact:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deltaworks.engine import merge, run
+from deltaworks.checkpoints.folder import ModelCheckpoint
+from deltaworks.engine import merge, merge_plan, run
+from deltaworks.engine.model_output import ModelOutput
+from deltaworks.engine.plan_types import WorkItem
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
@@ -84,6 +87,33 @@ def test_pieces_do_not_show_in_the_result(
     whole, again = load(tmp_path / "merged"), load(tmp_path / "again")
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_memory_is_given_back_after_a_tensors_last_rows(
+    merging: MakeMerge, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    write, release = ModelOutput.write, ModelCheckpoint.release
+
+    def writing(output: ModelOutput, item: WorkItem, *more: Any) -> None:
+        told.append(item.tensor)
+        write(output, item, *more)
+
+    def releasing(model: ModelCheckpoint, name: str) -> None:
+        told.append(f"-{name}")
+        release(model, name)
+
+    monkeypatch.setattr(ModelOutput, "write", writing)
+    monkeypatch.setattr(ModelCheckpoint, "release", releasing)
+    monkeypatch.setattr(merge_plan, "_CHUNK", 1000)
+
+    run(merging("task-arithmetic"), JobControl())
+
+    assert told.count("lm_head.weight") + told.count("model.embed_tokens.weight") > 2
+    for name in models[0]:
+        assert told.count(f"-{name}") == 3
+        last = len(told) - told[::-1].index(name) - 1
+        assert told[last + 1 : last + 4] == [f"-{name}"] * 3
 
 
 @pytest.mark.parametrize("method_id", ["nuslerp", "multislerp"])

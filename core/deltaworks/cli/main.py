@@ -14,10 +14,11 @@ import typer
 import typer.core
 
 from deltaworks.cli import documents, listing, making, measuring
-from deltaworks.errors import AppError, CancelledError, OptionError
+from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
 
-EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 1, 2, 130
+EXIT_FAILED, EXIT_CANCELLED = 1, 130
+"""Words that the program does not know end with 2; that is typer's own."""
 
 
 class Program(typer.core.TyperGroup):
@@ -31,8 +32,6 @@ class Program(typer.core.TyperGroup):
             _end("Cancelled; nothing unfinished was left behind.", EXIT_CANCELLED)
         except KeyboardInterrupt:
             _end("Cancelled.", EXIT_CANCELLED)
-        except OptionError as error:
-            _end(str(error), EXIT_USAGE)
         except AppError as error:
             _end(str(error), EXIT_FAILED)
 

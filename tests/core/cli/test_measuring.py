@@ -60,12 +60,12 @@ def test_evaluate_by_weights_needs_no_data(
 def test_evaluate_without_anything_to_measure_on_is_refused(cli: Any, tiny_base: Path) -> None:
     outcome = cli("evaluate", tiny_base)
 
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "nothing to measure on" in outcome.err
 
 
 def test_evaluate_takes_one_set(cli: Any, tiny_base: Path) -> None:
-    assert cli("evaluate", tiny_base, "--suite", "demo", "--data", tiny_base).code == 2
+    assert cli("evaluate", tiny_base, "--suite", "demo", "--data", tiny_base).code == 1
     assert "known: demo" in cli("evaluate", tiny_base, "--suite", "glue").err
 
 

@@ -42,6 +42,8 @@ Data = bytes | bytearray | memoryview | np.ndarray[Any, Any]
 _PT = MappingProxyType({"format": "pt"})
 _N_SAMPLES = 16
 """Tensors that are read back and compared before the folder gets its name."""
+_SAMPLE_BYTES = 1 << 20
+"""Most bytes of one tensor among them: the first that are written of it."""
 
 
 class ModelWriter:
@@ -95,7 +97,7 @@ class ModelWriter:
         self.partial = partial_path(self.folder, job_id, is_free=not goes_on)
         check_space(self.folder, self.n_bytes, there=self.partial if goes_on else None)
         self._written = dict.fromkeys(self._infos, 0)
-        self._sampled = _sample(tuple(self._infos))
+        self._unsampled = dict.fromkeys(_sample(tuple(self._infos)), _SAMPLE_BYTES)
         self._samples: list[tuple[str, int, int, bytes]] = []
         self._lock = threading.Lock()
         self._files: dict[str, OutputFile] = {}
@@ -185,9 +187,11 @@ class ModelWriter:
         at = self._checked_offset(name, len(raw), offset)
         with self._lock:
             self._written[name] += len(raw)
-            if name in self._sampled:
-                digest = hashlib.blake2b(raw, digest_size=16).digest()
-                self._samples.append((self._place[name].name, at, len(raw), digest))
+            if raw and self._unsampled.get(name):
+                looked_at = raw[: self._unsampled[name]]
+                self._unsampled[name] -= len(looked_at)
+                digest = hashlib.blake2b(looked_at, digest_size=16).digest()
+                self._samples.append((self._place[name].name, at, len(looked_at), digest))
 
     def _checked_offset(self, name: str, n_bytes: int, offset: int) -> int:
         """Give the place in the file of a stretch of a tensor."""

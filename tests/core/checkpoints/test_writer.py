@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from deltaworks.checkpoints import ModelWriter, TensorInfo, open_checkpoint
+from deltaworks.checkpoints import writer as writer_module
 from deltaworks.checkpoints.headers import read_header_bytes
 from deltaworks.errors import CancelledError, FileError, MismatchError
 from deltaworks.progress import JobControl
@@ -212,6 +213,28 @@ def test_bytes_that_change_on_disk_are_noticed(tmp_path: Path, control: JobContr
     with pytest.raises(FileError, match="read back differ from what was written"):
         writer.commit(control)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("changed", "is_noticed"), [(0, True), (4, True), (5, False)])
+def test_of_a_large_tensor_the_first_bytes_written_are_compared(
+    tmp_path: Path,
+    control: JobControl,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: int,
+    is_noticed: bool,
+) -> None:
+    monkeypatch.setattr(writer_module, "_SAMPLE_BYTES", 5)
+    writer = filled(tmp_path / "m", job_id="7")
+    file = tmp_path / "m.partial-7" / "model.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) - len(B.tobytes()) + changed] ^= 1
+    file.write_bytes(raw)
+
+    if not is_noticed:
+        writer.commit(control)
+        return
+    with pytest.raises(FileError, match="read back differ from what was written"):
+        writer.commit(control)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "..", "C:x", "model.safetensors"])

@@ -7,18 +7,22 @@ permutation functions, whose streams may change.
 from __future__ import annotations
 
 from hashlib import blake2b
-from math import ceil
+from math import ceil, isqrt
 
 import numpy as np
 import numpy.typing as npt
 
-from deltaworks.numerics.chunks import CHUNK, spans
+from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.seeds import bits_for
 
 Mask = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
 CHECK_BYTES = 8
+
+_WORD = (1 << 64) - 1
+_DEVIATIONS = 8
+"""Standard deviations by which the last kept word may be off its expected rank."""
 
 
 def bernoulli_mask(seed: int, name: str, count: int, drop_rate: float, stream: str = "") -> Mask:
@@ -47,9 +51,9 @@ def bernoulli_mask(seed: int, name: str, count: int, drop_rate: float, stream: s
 def exact_mask(seed: int, name: str, count: int, keep: int, stream: str = "") -> Mask:
     """Keep the ``keep`` entries with the smallest words, ties from the lowest index on.
 
-    Two passes over the stream, so that the words of a large tensor are never in memory
-    together: the first finds the part of the words' range in which the last kept word
-    lies, the second settles that part.
+    One pass over the stream, so that the words of a large tensor are never in memory
+    together: words are uniform, so the last kept one lies close to where it is expected,
+    and only those around there need sorting. Should it not, a wider look finds it.
 
     Args:
         seed: the job's seed.
@@ -64,35 +68,41 @@ def exact_mask(seed: int, name: str, count: int, keep: int, stream: str = "") ->
         return mask
     if keep <= 0:
         return mask
-    shift = np.uint64(64 - min(16, count.bit_length()))
-    part, below = _last_part(bits_for(seed, name, stream), count, keep, shift)
-    bits = bits_for(seed, name, stream)
-    places, words = [], []
-    for span in spans(count):
-        drawn = bits.random_raw(span.stop - span.start)
-        parts = _parts(drawn, shift)
-        np.less(parts, part, out=mask[span])
-        near = np.flatnonzero(parts == part)
-        places.append(near + span.start)
-        words.append(drawn[near])
-    order = np.argsort(np.concatenate(words), kind="stable")[: keep - below]
-    mask[np.concatenate(places)[order]] = True
+    deviation = isqrt(keep * (count - keep) // count) + 1
+    reach = _DEVIATIONS * deviation
+    while not _fill(mask, bits_for(seed, name, stream), keep, reach):
+        reach = 8 * reach + deviation
     return mask
 
 
-def _last_part(bits: np.random.Philox, count: int, keep: int, shift: np.uint64) -> tuple[int, int]:
-    """Find the part of the last kept word, and how many words lie in lower parts."""
-    counts = np.zeros(1 << (64 - int(shift)), dtype=np.int64)
-    for span in spans(count, 8 * CHUNK):
-        parts = _parts(bits.random_raw(span.stop - span.start), shift)
-        counts += np.bincount(parts, minlength=len(counts))
-    up_to = np.cumsum(counts)
-    part = int(np.searchsorted(up_to, keep))
-    return part, int(up_to[part] - counts[part])
+def _fill(mask: Mask, bits: np.random.Philox, keep: int, reach: int) -> bool:
+    """Mark the smallest words, if the last kept one is where it is expected.
 
+    Args:
+        mask: filled.
+        bits: at the start of the stream.
+        keep: how many to mark.
+        reach: words by which the last kept one may be off its expected rank.
 
-def _parts(words: npt.NDArray[np.uint64], shift: np.uint64) -> npt.NDArray[np.uint16]:
-    return (words >> shift).astype(np.uint16)
+    Returns:
+        Whether it was there; the mask is right only then.
+    """
+    count = len(mask)
+    low = np.uint64(max(0, ((keep - reach) << 64) // count))
+    high = np.uint64(min(_WORD, ((keep + reach) << 64) // count))
+    below, places, words = 0, [], []
+    for span in spans(count):
+        drawn = bits.random_raw(span.stop - span.start)
+        is_below = np.less(drawn, low, out=mask[span])
+        near = np.flatnonzero((drawn <= high) != is_below)
+        below += int(np.count_nonzero(is_below))
+        places.append(near + span.start)
+        words.append(drawn[near])
+    order = np.argsort(np.concatenate(words), kind="stable")
+    if not below <= keep <= below + len(order):
+        return False
+    mask[np.concatenate(places)[order[: keep - below]]] = True
+    return True
 
 
 def mask_check(mask: Mask) -> Bytes:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deltaworks.numerics import masks
 from deltaworks.numerics.masks import bernoulli_mask, exact_mask, mask_check
 from deltaworks.numerics.seeds import raw_words
 
@@ -30,6 +33,23 @@ def test_exact_mask_is_exact_over_many_pieces() -> None:
     words = raw_words(4, "w", count)
     assert np.count_nonzero(mask) == keep
     assert words[mask].max() < words[~mask].min()
+
+
+def test_a_cut_far_from_where_it_is_expected_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = exact_mask(4, "w", 50_000, 5_000)
+    looks: list[bool] = []
+
+    def look(*arguments: Any) -> bool:
+        looks.append(fill(*arguments))
+        return looks[-1]
+
+    fill = masks._fill
+    monkeypatch.setattr(masks, "_fill", look)
+    monkeypatch.setattr(masks, "_DEVIATIONS", 0)
+
+    assert exact_mask(4, "w", 50_000, 5_000).tolist() == expected.tolist()
+    assert looks[0] is False
+    assert looks[-1] is True
 
 
 @pytest.mark.parametrize("drop_rate", [0.0, 0.1, 0.9, 1.0])

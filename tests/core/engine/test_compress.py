@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -377,3 +378,29 @@ def test_stacked_experts_of_a_mixture_are_treated(
     for artefact in report.artefacts:
         codecs = {tensor.name: tensor.codec for tensor in artefact.tensors}
         assert codecs[name] == artefact.method
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e25])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_squared_distance_holds_over_many_pieces_and_any_size(scale: float, dtype: str) -> None:
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    a, b = (
+        (torch.randn(300, 301, generator=random) * scale).to(getattr(torch, dtype))
+        for _ in range(2)
+    )
+
+    expected = float((a.float() - b.float()).double().square().sum())
+    assert squared_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert squared_distance(a, b[:200]) == pytest.approx(
+        float((a.float()[:200] - b.float()[:200]).double().square().sum()), rel=1e-6
+    )
+
+
+def test_squared_distance_of_nothing_and_of_nan() -> None:
+    import torch
+
+    empty, lost = torch.zeros(0, 3), torch.tensor([1.0, float("nan")])
+    assert squared_distance(empty, empty) == 0.0
+    assert math.isnan(squared_distance(lost, torch.zeros(2)))

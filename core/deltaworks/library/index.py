@@ -21,10 +21,12 @@ class Index:
 
     Attributes:
         read_only: why nothing can be written; empty when it can.
+        is_new: there was no file before; nothing can be listed yet.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_new = not path.exists()
         self._lock = threading.RLock()
         self._connection, self.read_only = open_database(path)
 

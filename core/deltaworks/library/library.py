@@ -79,6 +79,11 @@ class Library:
         """Why nothing can be changed, one sentence; empty when it can."""
         return self._index.read_only
 
+    @property
+    def is_new(self) -> bool:
+        """Whether this is the first start: there is nothing to read."""
+        return self._index.is_new
+
     def close(self) -> None:
         """Let go of the index."""
         self._index.close()

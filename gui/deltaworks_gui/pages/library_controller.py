@@ -75,7 +75,7 @@ class LibraryController(QObject):
         self._context = context
         self.model = LibraryModel(self)
         self.filter = LibraryFilter(self.model, self)
-        self.state = LibraryState()
+        self.state = LibraryState(is_loading=not context.library.is_new)
         self._work: Task | None = None
         self._scan_again = False
         self._reload_after = False

@@ -10,9 +10,6 @@ from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from deltaworks.library.rows import ModelRow
-from deltaworks.recipes.documents import dump_recipe
-from deltaworks.recipes.naming import slug
-from deltaworks.recipes.schema import ModelRef, RebuildRecipe
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.dependents import DependentsDialog
 from deltaworks_gui.dialogs.rebuild import RebuildDialog
@@ -365,21 +362,21 @@ class LibraryPage(Page):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
     def _rebuild(self) -> None:
+        from deltaworks_gui.pages.library_rebuild import proposed_folder
+
         row = self.controller.selected[0]
-        folder = self.context.home.store / "rebuilt" / (slug(row.name) or "model")
+        folder = proposed_folder(self.context.home.store, row)
         dialog = RebuildDialog(row, folder, self.context, self.window())
         dialog.accepted_at.connect(self._on_rebuild)
         dialog.open()
 
     @Slot(object, object)
     def _on_rebuild(self, row: ModelRow, folder: str) -> None:
+        from deltaworks_gui.pages.library_rebuild import rebuild_recipe
+
         base = self.controller.model.row_by_id(row.family_id or 0)
-        recipe = RebuildRecipe(
-            delta=ModelRef(path=row.path, name=row.name),
-            base=ModelRef(path=base.path, name=base.name) if base is not None else None,
-            output=folder,
-        )
-        self.context.queue.submit(self.tr("Rebuild {0}").format(row.name), dump_recipe(recipe))
+        recipe = rebuild_recipe(row, base, folder)
+        self.context.queue.submit(self.tr("Rebuild {0}").format(row.name), recipe)
 
     def _choose_wanted(self) -> None:
         """Select what another page pointed at, as soon as it is listed."""

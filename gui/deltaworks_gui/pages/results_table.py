@@ -19,18 +19,18 @@ HIDDEN = ("safety", "memory")
 """Columns that nothing fills yet, or few look at."""
 WIDTHS = {
     "number": 40,
-    "expert": 106,
-    "method": 132,
-    "settings": 106,
-    "size": 78,
-    "ratio": 60,
+    "expert": 104,
+    "method": 118,
+    "settings": 118,
+    "size": 76,
+    "ratio": 62,
     "quality": 70,
-    "measured": 146,
+    "measured": 118,
     "safety": 90,
-    "time": 50,
+    "time": 64,
     "memory": 100,
-    "front": 116,
-    "kept": 52,
+    "front": 138,
+    "kept": 48,
 }
 """At a text size of 100 %."""
 _ROW = 34

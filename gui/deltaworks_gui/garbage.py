@@ -19,6 +19,7 @@ class GarbageKeeper(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._limits = gc.get_threshold()
+        self._was_on = gc.isenabled()
         self._timer = QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.collect)
@@ -36,4 +37,5 @@ class GarbageKeeper(QObject):
     def stop(self) -> None:
         """Give the work back; no thread of ours runs any more."""
         self._timer.stop()
-        gc.enable()
+        if self._was_on:
+            gc.enable()

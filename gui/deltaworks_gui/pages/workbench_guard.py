@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.library.rows import Match
@@ -102,6 +102,14 @@ class GuardChecker(QObject):
             self.found.emit(news)
         self._next()
 
+    @Slot()
+    def _on_stopped(self) -> None:
+        """Cancelled before it began: the pair may be wanted again by now."""
+        if self._sampling is not None and self._sampling in self._wanted:
+            self._waiting.append(self._sampling)
+        self._sampling = self._task = None
+        self._next()
+
     @Slot(object)
     def _on_failed(self, _error: AppError) -> None:
         """A bug, which is in the log: the pair keeps what its headers said."""
@@ -116,3 +124,4 @@ class GuardChecker(QObject):
                 succeeded=self._on_sampled,
                 failed=self._on_failed,
             )
+            self._task.stopped.connect(self._on_stopped, Qt.ConnectionType.QueuedConnection)

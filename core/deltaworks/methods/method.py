@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Family = Literal["compression", "merging", "safety", "transfer", "fusion", "continual"]
+Statistic = Literal["gram", "fisher"]
+"""What a pass over texts collects: inputs' second moments, or squared gradients."""
 T = TypeVar("T")
 
 Parts = dict[str, "np.ndarray[Any, Any]"]
@@ -32,12 +34,17 @@ class Needs:
         min_experts: fewest experts.
         max_experts: most; None for any number.
         takes_base: whether it works on deltas where a base is given without need.
+        statistics: what it cannot do without of texts that run through a model.
+        helped_by: what makes it better, and without which it falls back to its
+            data-free form.
     """
 
     base: bool = True
     min_experts: int = 1
     max_experts: int | None = None
     takes_base: bool = False
+    statistics: tuple[Statistic, ...] = ()
+    helped_by: tuple[Statistic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,12 +99,21 @@ class TensorPair:
         spec: name, shape and seed.
         base: as stored, or None when the base has no such tensor.
         tuned: as stored; shape of ``spec``.
+        gram: gives the Gram matrix of the layer's inputs, float32 ``(in, in)``, mean over
+            tokens of ``x x^T``; None when no texts were run through the model.
     """
 
-    def __init__(self, spec: TensorSpec, base: Tensor | None, tuned: Tensor) -> None:
+    def __init__(
+        self,
+        spec: TensorSpec,
+        base: Tensor | None,
+        tuned: Tensor,
+        gram: Callable[[], Tensor] | None = None,
+    ) -> None:
         self.spec = spec
         self.base = base
         self.tuned = tuned
+        self._read_gram = gram
         self._known: dict[Callable[[Tensor], Any], Any] = {}
 
     @cached_property
@@ -105,9 +121,14 @@ class TensorPair:
         """Fine-tuned minus base in float32; the fine-tuned tensor where there is no base."""
         return self.tuned.float() if self.base is None else self.tuned.float() - self.base.float()
 
+    @cached_property
+    def gram(self) -> Tensor | None:
+        """Second moments of the layer's inputs, ``(in, in)``, or None without calibration."""
+        return None if self._read_gram is None else self._read_gram()
+
     def reseeded(self, seed: int) -> TensorPair:
         """Give the same pair under another seed; what is known of its delta stays shared."""
-        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned)
+        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned, self._read_gram)
         other._known = self._known
         other.__dict__["delta"] = self.delta
         return other
@@ -196,6 +217,59 @@ class MergingMethod(Method):
     merge: Callable[[MergeInputs, Any], Tensor] = field(kw_only=True)
     is_elementwise: bool = field(default=False, kw_only=True)
     working_bytes: int = field(default=12, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairInputs:
+    """What a safety method sees of one tensor; all weights of ``spec.shape``, as stored.
+
+    Args:
+        spec: name, shape and seed.
+        aligned: of the model that still refuses.
+        tuned: of its fine-tune.
+        unaligned: of a model tuned until it no longer refuses, or None.
+        pretrained: of the model before its alignment, or None.
+        gram: gives second moments of the layer's inputs, ``(in, in)``, or None.
+        fisher: gives the safety importance of every weight, ``spec.shape``, or None.
+    """
+
+    spec: TensorSpec
+    aligned: Tensor
+    tuned: Tensor
+    unaligned: Tensor | None = None
+    pretrained: Tensor | None = None
+    gram: Callable[[], Tensor] | None = None
+    fisher: Callable[[], Tensor] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """One repaired tensor.
+
+    Args:
+        tensor: in float32 (rounded once by the engine), of the shape of the inputs.
+        facts: figures for the report, such as the share of the delta admitted.
+    """
+
+    tensor: Tensor
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SafetyMethod(Method):
+    """A method that brings refusals back into a fine-tuned model.
+
+    Args:
+        repair: inputs and options to the repaired tensor. Never changes its inputs.
+        inputs: optional models it cannot do without: ``unaligned``, ``pretrained``.
+        texts: which texts its statistics come from: safety pairs, the task's, or none.
+        working_bytes: bytes a weight that repairing holds at most beside its inputs.
+    """
+
+    repair: Callable[[RepairInputs, Any], Repaired] = field(kw_only=True)
+    inputs: tuple[Literal["unaligned", "pretrained"], ...] = field(default=(), kw_only=True)
+    texts: tuple[Literal["safety", "task"], ...] = field(default=(), kw_only=True)
+    working_bytes: int = field(default=16, kw_only=True)
 
 
 M = TypeVar("M", bound=Method)

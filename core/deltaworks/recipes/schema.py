@@ -35,6 +35,14 @@ class Setting(Document):
     options: dict[str, Any] = {}
 
 
+class Calibration(Document):
+    """Texts that run through a model so that a method sees its layers' inputs."""
+
+    text: str = Field(default="", description="A .txt or .jsonl file; empty takes the bundled one.")
+    samples: int = Field(default=128, ge=1, description="Sequences at most.")
+    tokens: int = Field(default=512, ge=8, description="Tokens of a sequence at most.")
+
+
 class Common(Document):
     """What every recipe may say about how it runs. None of it changes the result but the seed."""
 
@@ -54,6 +62,7 @@ class CompressRecipe(Common):
     experts: tuple[ModelRef, ...] = Field(min_length=1)
     settings: tuple[Setting, ...] = Field(min_length=1)
     scope: Scope = "linear2d"
+    calibration: Calibration = Calibration()
     output: str = Field(description="A folder; or, for one expert and one setting, a file.")
 
 
@@ -65,6 +74,7 @@ class SweepRecipe(Common):
     experts: tuple[ModelRef, ...] = Field(min_length=1)
     settings: tuple[Setting, ...] = Field(min_length=1)
     scope: Scope = "linear2d"
+    calibration: Calibration = Calibration()
     evaluation: str = Field(
         default="", description="Folder with a suite.json; empty: weights only."
     )

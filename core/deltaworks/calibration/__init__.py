@@ -1,0 +1,1 @@
+"""Passes that collect what methods ask for: layer inputs, Gram matrices, Fisher information."""

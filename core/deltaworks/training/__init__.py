@@ -1,0 +1,1 @@
+"""Short fits with exact resume: scales, factors, networks, heads."""

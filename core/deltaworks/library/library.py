@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from deltaworks.errors import FileError, OptionError
+from deltaworks.library import relations
 from deltaworks.library.files import files_of, fingerprint
 from deltaworks.library.home import Home
 from deltaworks.library.index import Index
-from deltaworks.library.records import relate
+from deltaworks.library.pedigree import Kin, read_kin
+from deltaworks.library.relations import Relation, read_relations
 from deltaworks.library.rows import ROLES, Match, ModelRow, State
 from deltaworks.library.table import load_rows
 from deltaworks.library.volumes import RootRow, mount_point
@@ -40,25 +42,6 @@ class Sizes:
     shared: int
     saved: int
     models: int
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """One line of the family tree.
-
-    Args:
-        model: row that descends from ``base``.
-        kind: ``declared``, ``found from weights``, ``made here``, ``set by you``.
-        confidence: 0 to 1.
-        distance: relative norm of the difference; None when not measured.
-    """
-
-    model: int
-    base: int
-    kind: str
-    confidence: float
-    distance: float | None
-    is_confirmed: bool
 
 
 class Library:
@@ -250,47 +233,30 @@ class Library:
 
     def relations(self) -> list[Relation]:
         """Every known relation."""
-        return [
-            Relation(
-                record["model_id"],
-                record["base_id"],
-                record["kind"],
-                record["confidence"],
-                record["distance"],
-                bool(record["is_confirmed"]),
-            )
-            for record in self._index.read("SELECT * FROM relations WHERE base_id NOT NULL")
-        ]
+        return read_relations(self._index)
+
+    def kin(self) -> list[Kin]:
+        """Every relation with what artefacts were made from, for ``pedigree.forest``."""
+        return read_kin(self._index)
 
     def confirm(self, ids: Sequence[int]) -> None:
         """Take the found relations of models as true."""
-        with self._index.write() as connection:
-            connection.executemany(
-                "UPDATE relations SET is_confirmed = 1 WHERE model_id = ?", [(one,) for one in ids]
-            )
+        relations.confirm(self._index, ids)
 
     def reject(self, ids: Sequence[int]) -> list[ModelRow]:
         """Drop the relations of models; the same ones are not proposed again."""
-        with self._index.write() as connection:
-            for one in ids:
-                connection.execute(
-                    "INSERT OR IGNORE INTO rejections SELECT model_id, base_id FROM relations "
-                    "WHERE model_id = ? AND base_id NOT NULL",
-                    (one,),
-                )
-                connection.execute("DELETE FROM relations WHERE model_id = ?", (one,))
+        relations.reject(self._index, ids)
         return self.some_rows(ids)
 
     def set_base(self, ids: Sequence[int], base_id: int) -> list[ModelRow]:
         """Say which base models descend from."""
-        with self._index.write() as connection:
-            for one in ids:
-                connection.execute("DELETE FROM relations WHERE model_id = ?", (one,))
-                relate(connection, one, base_id, "set by you")
-                connection.execute(
-                    "UPDATE relations SET is_confirmed = 1 WHERE model_id = ?", (one,)
-                )
+        relations.set_base(self._index, ids, base_id)
         return self.some_rows([*ids, base_id])
+
+    def put_back(self, ids: Sequence[int], before: Sequence[Relation]) -> list[ModelRow]:
+        """Undo what was said of the relations of models."""
+        relations.put_back(self._index, ids, before)
+        return self.some_rows({*ids, *(one.base for one in before)})
 
     def match(
         self, base: Path | str, expert: Path | str, control: JobControl | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Family = Literal["compression", "merging", "safety", "transfer", "fusion", "continual"]
+Group = Literal[
+    "permutation",
+    "direct",
+    "magnitude",
+    "activation",
+    "optimisation",
+    "lora",
+    "experts",
+    "spectral",
+]
+"""Classes of the merging survey (arXiv:2503.08998), and ``spectral``, which is ours."""
 Statistic = Literal["gram", "fisher"]
 """What a pass over texts collects: inputs' second moments, or squared gradients."""
 T = TypeVar("T")
@@ -179,10 +191,19 @@ class CompressionMethod(Method):
 
 @dataclass(frozen=True, slots=True)
 class MergeExpert:
-    """One expert's tensor with the options that hold for it."""
+    """One expert's tensor with the options that hold for it.
+
+    Args:
+        tensor: as stored.
+        options: of this expert.
+        gram: gives second moments of the layer's inputs on the expert's texts, ``(in, in)``.
+        fisher: gives squared gradients of every weight on them, of the tensor's shape.
+    """
 
     tensor: Tensor
     options: Any
+    gram: Callable[[], Tensor] | None = None
+    fisher: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +214,34 @@ class MergeInputs:
         spec: name, shape and seed.
         base: as stored, or None when the method runs without one.
         experts: in the user's order; tensors of ``spec.shape``.
+        pooled: what the method's surveys found in all tensors; None before, and for
+            methods without one.
+        config: of the model that gives the result its architecture.
     """
 
     spec: TensorSpec
     base: Tensor | None
     experts: tuple[MergeExpert, ...]
+    pooled: Any = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One pass over all tensors before the merge, for what no single tensor tells.
+
+    What is gathered is added up in the order of the plan, so threads do not change it.
+
+    Args:
+        gather: inputs (whole tensors; ``pooled`` of the survey before) and options to
+            statistics of one tensor.
+        finish: all statistics, options and ``pooled`` of the survey before to ``pooled``.
+        add: two statistics to one; may change and return the first.
+    """
+
+    gather: Callable[[MergeInputs, Any], Any]
+    finish: Callable[[Any, Any, Any], Any]
+    add: Callable[[Any, Any], Any] = operator.add
 
 
 @dataclass(frozen=True)
@@ -207,16 +251,26 @@ class MergingMethod(Method):
     Args:
         expert_options: options that every expert has for itself, such as its weight.
         merge: inputs and options to the merged tensor in float32 (rounded once by the
-            engine). Never changes its inputs.
+            engine). Never changes its inputs. Where ``pooled`` is None although there are
+            surveys, the tensor counts as the whole model.
         is_elementwise: whether the engine may split the tensor by rows.
         working_bytes: bytes a weight that merging holds at most beside its inputs, the
             result in float32 included.
+        group: class of the survey that it belongs to.
+        cost: work on one matrix of n weights and N experts, for people.
+        surveys: passes over all tensors before the merge.
+        switches: whether it gives a model for each expert, chosen by the option
+            ``expert``, instead of one for all.
     """
 
     expert_options: type[Options] = field(kw_only=True)
     merge: Callable[[MergeInputs, Any], Tensor] = field(kw_only=True)
     is_elementwise: bool = field(default=False, kw_only=True)
     working_bytes: int = field(default=12, kw_only=True)
+    group: Group = field(default="direct", kw_only=True)
+    cost: str = field(default="", kw_only=True)
+    surveys: tuple[Survey, ...] = field(default=(), kw_only=True)
+    switches: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

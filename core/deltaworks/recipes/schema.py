@@ -26,6 +26,9 @@ class ModelRef(Document):
         default="", description="blake3 of all weight bytes; empty when not computed."
     )
     name: str = ""
+    adapter: str = Field(
+        default="", description="A LoRA adapter's folder that is laid over the model."
+    )
 
 
 class Setting(Document):
@@ -90,10 +93,69 @@ class SweepRecipe(Common):
 
 
 class MergeInput(Document):
-    """One expert of a merge with its own options (weight, density…)."""
+    """One expert of a merge with its own options (weight, density…).
+
+    Each value may be a list, a gradient over the layers, or a list of ``{filter, value}``:
+    see ``recipes.resolving``. So may the values of slices, modules and the whole merge.
+    """
 
     model: ModelRef
     options: dict[str, Any] = {}
+
+
+class SliceSource(Document):
+    """Layers of one model that go into a slice."""
+
+    model: int = Field(ge=-1, description="Place among the experts; -1 is the base.")
+    layers: tuple[int, int] | None = Field(
+        default=None, description="From and to, the last one not included; none takes all."
+    )
+    options: dict[str, Any] = {}
+
+
+class MergeSlice(Document):
+    """Consecutive layers of the result, and where they come from."""
+
+    sources: tuple[SliceSource, ...] = Field(min_length=1)
+    base: int | None = Field(
+        default=None, ge=-1, description="The model that is the base here; none: the merge's."
+    )
+    options: dict[str, Any] = {}
+
+
+class MergeModule(Document):
+    """A part of a model with several, such as its text decoder, merged in its own way."""
+
+    name: str
+    slices: tuple[MergeSlice, ...] = Field(min_length=1)
+    options: dict[str, Any] = {}
+
+
+class TokenRule(Document):
+    """Where the row of one token comes from.
+
+    ``kind`` default leaves it to the rules; model takes the row of the same token of a
+    model; token that of another token, by its text or its number; zero has no length.
+    """
+
+    kind: Literal["default", "model", "token", "zero"] = "default"
+    model: int = Field(default=-1, ge=-1)
+    token: str = ""
+    token_id: int | None = None
+    force: bool = Field(default=False, description="Also where a model has the token itself.")
+
+
+class TokenizerRule(Document):
+    """Which tokens the result has, and where their rows come from."""
+
+    source: Literal["union", "base", "model"] = "union"
+    model: int = Field(default=-1, ge=-1, description="Whose tokens, when source is model.")
+    tokens: dict[str, TokenRule] = {}
+    pad_to_multiple_of: int = Field(default=0, ge=0)
+
+
+Vocabulary = Literal["refuse", "align", "pad", "truncate"]
+"""What happens to models of different vocabularies without a tokenizer rule."""
 
 
 class MergeRecipe(Common):
@@ -103,6 +165,18 @@ class MergeRecipe(Common):
     base: ModelRef | None = None
     experts: tuple[MergeInput, ...] = Field(min_length=1)
     setting: Setting
+    slices: tuple[MergeSlice, ...] = Field(
+        default=(), description="The result's layers from the first on; empty: all of every model."
+    )
+    modules: tuple[MergeModule, ...] = ()
+    tokenizer: TokenizerRule | None = None
+    vocabulary: Vocabulary = "align"
+    chat_template: str = Field(
+        default="", description="auto, a known name, or a template; empty keeps the base's."
+    )
+    dtype: str = Field(
+        default="", description="Inputs are rounded to it first; empty takes them as stored."
+    )
     out_dtype: str = Field(
         default="", description="Safetensors dtype name; empty keeps the base's."
     )

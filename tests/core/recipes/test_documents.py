@@ -68,7 +68,8 @@ def test_an_unknown_field_deep_inside_is_named_with_its_neighbours() -> None:
     data = {**COMPRESS, "experts": [{"path": "/a", "hash": "1"}]}
 
     with pytest.raises(
-        OptionError, match=r"unknown field 'experts\.0\.hash' \(known: path, content, name\)"
+        OptionError,
+        match=r"unknown field 'experts\.0\.hash' \(known: path, content, name, adapter\)",
     ):
         parse_recipe(data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from deltaworks.checkpoints.faults import file_fault, place
 from deltaworks.checkpoints.headers import Header, read_header
+from deltaworks.checkpoints.mapping_faults import Watch
 from deltaworks.errors import FileError
 from deltaworks.numerics.words import NUMPY_DTYPE
 
@@ -28,12 +30,20 @@ class MappedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._facts = _facts(path)
         self.header: Header = read_header(path)
         self._map: mmap.mmap | None = None
+        self._watch: Watch | None = None
         self._lock = threading.Lock()
 
     def words(self, name: str, rows: slice | None = None) -> np.ndarray[Any, Any]:
-        """View a tensor's raw words, or some rows of it; KeyError when there is none."""
+        """View a tensor's raw words, or some rows of it; KeyError when there is none.
+
+        Raises:
+            FileError: the file was replaced or cut short since it was opened.
+        """
+        if self._watch is not None:
+            self._watch.check()
         stored = self.header.tensors[name]
         dtype = NUMPY_DTYPE[stored.info.dtype]
         words: np.ndarray[Any, Any] = np.frombuffer(
@@ -65,6 +75,7 @@ class MappedFile:
     def _open(self) -> mmap.mmap:
         try:
             with self.path.open("rb") as file:
+                facts = _facts(file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             fault = error if isinstance(error, OSError) else OSError(str(error))
@@ -77,6 +88,14 @@ class MappedFile:
                 where=place(self.path),
                 fix="Open it again when nothing writes to it.",
             )
+        if facts != self._facts:
+            mapping.close()
+            raise FileError(
+                "was changed or replaced since it was opened",
+                where=place(self.path),
+                fix="Open it again when nothing writes to it.",
+            )
+        self._watch = Watch(self.path, mapping)
         return mapping
 
     def close(self) -> None:
@@ -87,3 +106,14 @@ class MappedFile:
             # Held views raise BufferError; the mapping then ends with the last of them.
             with contextlib.suppress(BufferError):
                 mapping.close()
+                if self._watch is not None:
+                    self._watch.drop()
+
+
+def _facts(file: Path | int) -> tuple[int, int, int]:
+    """Tell one file, and one state of it, from another."""
+    try:
+        facts = os.stat(file)  # noqa: PTH116 - takes an open file as well
+    except OSError as error:
+        raise file_fault(error, file if isinstance(file, Path) else Path()) from error
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns

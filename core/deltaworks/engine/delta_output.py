@@ -106,6 +106,7 @@ class DeltaOutput:
             written.update(sizes)
             return self._account.facts(sizes)
 
+        self.journal.check_inputs()
         path = self._writer.finish(report, control)
         self.journal.remove()
         sizes = self._account.sizes(written)
@@ -213,7 +214,10 @@ class DeltaOutputs:
     ) -> None:
         """Drop everything after an error."""
         if error is not None:
+            journals = [output.journal for output in self._open]
             self._drop()
+            if isinstance(error, Exception) and journals:
+                journals[0].blame_inputs(error)
 
     def _drop(self) -> None:
         for output in self._open:

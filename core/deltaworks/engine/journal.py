@@ -22,8 +22,9 @@ from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.staging import make_parents, remove_empty
 from deltaworks.engine.environment import versions
 from deltaworks.engine.faults import from_system
+from deltaworks.engine.inputs import FrozenInputs
 from deltaworks.engine.locking import is_same_file, try_lock
-from deltaworks.errors import FileError
+from deltaworks.errors import CancelledError, FileError
 
 _FORMAT = 1
 
@@ -95,6 +96,7 @@ class Journal:
         self.warning = ""
         self._partial = partial_of(target, self.job_id)
         self._head = _head(self.job_id, recipe, inputs)
+        self._inputs = FrozenInputs(inputs)
         self._made = make_parents(target)
         try:
             self._file = _locked(self.path, target)
@@ -133,8 +135,36 @@ class Journal:
             self._write(line)
 
     def add(self, entry: Entry) -> None:
-        """Note a finished item; handed to the system at once, so that a kill loses nothing."""
+        """Note a finished item; handed to the system at once, so that a kill loses nothing.
+
+        Raises:
+            FileError: what it was made from could not be read, so it is not finished.
+        """
+        self._inputs.check_readable()
         self._write(_line(entry))
+
+    def check_inputs(self) -> None:
+        """Look at the inputs once more, before the output gets its name.
+
+        Raises:
+            FileError: one of them is not what it was.
+        """
+        self._inputs.check()
+
+    def blame_inputs(self, error: Exception) -> None:
+        """Say that an input changed in place of what came of it.
+
+        Raises:
+            FileError: caused by the error; nothing is raised where no input changed, or
+                where the user has stopped the job.
+        """
+        if isinstance(error, CancelledError):
+            return
+        try:
+            self._inputs.check()
+        except FileError as fault:
+            if str(fault) != str(error):
+                raise fault from error
 
     def close(self) -> None:
         """Leave the journal on disk, for a later run to go on from."""

@@ -105,6 +105,7 @@ class ModelOutput:
         Returns:
             Bytes of everything in its folder.
         """
+        self._journal.check_inputs()
         # The writer counts other bytes than the job does: it may stop, and say nothing.
         self._writer.commit(control.silent())
         self._is_committed = True
@@ -124,6 +125,8 @@ class ModelOutput:
         if not self._is_committed:
             self._writer.abort()
             self._journal.remove()
+            if isinstance(error, Exception):
+                self._journal.blame_inputs(error)
 
 
 def checksum(words: Words) -> str:

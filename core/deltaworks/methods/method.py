@@ -8,11 +8,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from deltaworks.numerics.rounding import FLOAT32, Arithmetic
+from deltaworks.numerics.stored import Room, Stored
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from deltaworks.numerics.factors import Factor
+    from deltaworks.numerics.rounding import Floats
 
 Family = Literal["compression", "merging", "safety", "transfer", "fusion", "continual"]
 Group = Literal[
@@ -198,12 +203,15 @@ class MergeExpert:
         options: of this expert.
         gram: gives second moments of the layer's inputs on the expert's texts, ``(in, in)``.
         fisher: gives squared gradients of every weight on them, of the tensor's shape.
+        place: among the experts of the recipe, for what is known of each; -1 where all
+            have the tensor.
     """
 
     tensor: Tensor
     options: Any
     gram: Callable[[], Tensor] | None = None
     fisher: Callable[[], Tensor] | None = None
+    place: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +225,7 @@ class MergeInputs:
         pooled: what the method's surveys found in all tensors; None before, and for
             methods without one.
         config: of the model that gives the result its architecture.
+        arithmetic: where intermediate results are rounded.
     """
 
     spec: TensorSpec
@@ -224,10 +233,39 @@ class MergeInputs:
     experts: tuple[MergeExpert, ...]
     pooled: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    arithmetic: Arithmetic = FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class StreamInputs:
+    """What a method that works piece by piece sees of one tensor, or of some rows of it.
+
+    Args:
+        spec: name, shape and seed.
+        base: or None when the method runs without one; as long as the experts.
+        experts: in the user's order.
+        options: of each expert.
+        arithmetic: where intermediate results are rounded.
+        room: buffers of this thread; spans are never longer than they are.
+    """
+
+    spec: TensorSpec
+    base: Stored | None
+    experts: tuple[Stored, ...]
+    options: tuple[Any, ...]
+    arithmetic: Arithmetic = FLOAT32
+    room: Room = field(default_factory=Room)
+
+    def __len__(self) -> int:
+        return len(self.experts[0])
+
+
+Fill = Callable[[slice, "Floats"], None]
+"""Writes the merged numbers of a span in float32. Spans come in order, without a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSurvey:
     """One pass over all tensors before the merge, for what no single tensor tells.
 
     What is gathered is added up in the order of the plan, so threads do not change it.
@@ -244,6 +282,27 @@ class Survey:
     add: Callable[[Any, Any], Any] = operator.add
 
 
+def _no_merge(inputs: MergeInputs, options: Any) -> Tensor:
+    raise NotImplementedError(inputs.spec.name, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """``merge`` of a method that streams.
+
+    Args:
+        stream: of the method.
+    """
+
+    stream: Callable[[StreamInputs, Any], Fill]
+
+    def __call__(self, inputs: MergeInputs, options: Any) -> Tensor:
+        """Merge a whole tensor at once."""
+        from deltaworks.methods.streaming import merge_streamed
+
+        return merge_streamed(self.stream, inputs, options)
+
+
 @dataclass(frozen=True)
 class MergingMethod(Method):
     """A method that makes one model of several.
@@ -252,7 +311,10 @@ class MergingMethod(Method):
         expert_options: options that every expert has for itself, such as its weight.
         merge: inputs and options to the merged tensor in float32 (rounded once by the
             engine). Never changes its inputs. Where ``pooled`` is None although there are
-            surveys, the tensor counts as the whole model.
+            surveys, the tensor counts as the whole model. Methods that stream need none.
+        stream: the same piece by piece, without torch: looks at all numbers as often as it
+            must, and gives what writes the result. None where whole tensors are needed.
+        n_buffers: buffers of one piece that streaming needs beside one for each expert.
         is_elementwise: whether the engine may split the tensor by rows.
         working_bytes: bytes a weight that merging holds at most beside its inputs, the
             result in float32 included.
@@ -264,27 +326,43 @@ class MergingMethod(Method):
     """
 
     expert_options: type[Options] = field(kw_only=True)
-    merge: Callable[[MergeInputs, Any], Tensor] = field(kw_only=True)
+    merge: Callable[[MergeInputs, Any], Tensor] = field(default=_no_merge, kw_only=True)
+    stream: Callable[[StreamInputs, Any], Fill] | None = field(default=None, kw_only=True)
+    n_buffers: int = field(default=2, kw_only=True)
     is_elementwise: bool = field(default=False, kw_only=True)
     working_bytes: int = field(default=12, kw_only=True)
     group: Group = field(default="direct", kw_only=True)
     cost: str = field(default="", kw_only=True)
-    surveys: tuple[Survey, ...] = field(default=(), kw_only=True)
+    surveys: tuple[MergeSurvey, ...] = field(default=(), kw_only=True)
     switches: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Let methods that stream merge whole tensors as well."""
+        if self.stream is not None:
+            object.__setattr__(self, "merge", _Streamed(self.stream))
 
 
 @dataclass(frozen=True, slots=True)
 class RepairInputs:
-    """What a safety method sees of one tensor; all weights of ``spec.shape``, as stored.
+    """What a safety method sees of one tensor.
+
+    Matrices are ``(out, in)`` here: what is stored the other way round is turned before
+    and after.
 
     Args:
         spec: name, shape and seed.
         aligned: of the model that still refuses.
-        tuned: of its fine-tune.
+        tuned: of its fine-tune; unrounded in float32 where it is an adapter.
         unaligned: of a model tuned until it no longer refuses, or None.
         pretrained: of the model before its alignment, or None.
-        gram: gives second moments of the layer's inputs, ``(in, in)``, or None.
+        sibling: of another fine-tune of the aligned model that was tuned for safety, or None.
+        gram: gives second moments of the layer's inputs, ``(in, in)``, or their diagonal
+            alone, ``(in,)``; None where there is none.
         fisher: gives the safety importance of every weight, ``spec.shape``, or None.
+        factor: gives the factor of the damped Gram matrix for a damping where it is kept;
+            None when it is to be computed from ``gram``.
+        pair: factors ``(out, rank)`` and ``(rank, in)`` of the change, where the
+            fine-tune is an adapter that stays one; or None.
     """
 
     spec: TensorSpec
@@ -292,8 +370,11 @@ class RepairInputs:
     tuned: Tensor
     unaligned: Tensor | None = None
     pretrained: Tensor | None = None
+    sibling: Tensor | None = None
     gram: Callable[[], Tensor] | None = None
     fisher: Callable[[], Tensor] | None = None
+    factor: Callable[[float], Factor] | None = None
+    pair: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +382,38 @@ class Repaired:
     """One repaired tensor.
 
     Args:
-        tensor: in float32 (rounded once by the engine), of the shape of the inputs.
+        tensor: floating (rounded once by the engine), of the shape of the inputs; of the
+            first factor where a pair was repaired.
         facts: figures for the report, such as the share of the delta admitted.
     """
 
     tensor: Tensor
     facts: Mapping[str, float] = field(default_factory=dict)
+
+
+OptionalModel = Literal["unaligned", "pretrained", "sibling"]
+Texts = Literal["safety", "task", "harmful"]
+Role = Literal["aligned", "tuned"]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """A look at all tensors before the first is repaired.
+
+    Args:
+        is_needed: whether these options need it.
+        score: inputs and options to one number a tensor.
+        settle: options and the numbers by tensor to the options to repair with.
+    """
+
+    is_needed: Callable[[Any], bool]
+    score: Callable[[RepairInputs, Any], float]
+    settle: Callable[[Any, Mapping[str, float]], Any]
+
+
+def _all_layers(_layer: str, _is_adapter: bool, _options: Any) -> bool:
+    """Treat every matrix."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -315,15 +422,43 @@ class SafetyMethod(Method):
 
     Args:
         repair: inputs and options to the repaired tensor. Never changes its inputs.
-        inputs: optional models it cannot do without: ``unaligned``, ``pretrained``.
+        inputs: optional models it cannot do without, each with those that may stand in.
         texts: which texts its statistics come from: safety pairs, the task's, or none.
+        gram_of: whose inputs, on which texts; None when it uses no Gram matrices.
+        wants: which statistics some options use; ``needs`` has those of the defaults.
+        is_diagonal: whether options take the diagonal of the Gram matrix alone.
+        recomputes: whether options take each block's Gram matrices after the blocks before
+            it are repaired.
+        budget: option that a trade-off varies; empty when there is none.
+        treats_all: whether it treats every floating tensor, not block matrices alone.
+        treats: whether it treats a layer of a block, by its name, whether the fine-tune is
+            an adapter, and the options.
+        others: which model tensors that it does not treat come from.
+        first_look: what it must know of all tensors first.
+        repair_pair: like ``repair``, for the first factor of an adapter's pair.
         working_bytes: bytes a weight that repairing holds at most beside its inputs.
+        square_bytes: bytes a number of a Gram matrix that it holds on top.
     """
 
     repair: Callable[[RepairInputs, Any], Repaired] = field(kw_only=True)
-    inputs: tuple[Literal["unaligned", "pretrained"], ...] = field(default=(), kw_only=True)
-    texts: tuple[Literal["safety", "task"], ...] = field(default=(), kw_only=True)
+    inputs: tuple[tuple[OptionalModel, ...], ...] = field(default=(), kw_only=True)
+    texts: tuple[Texts, ...] = field(default=(), kw_only=True)
+    gram_of: tuple[Role, Texts] | None = field(default=None, kw_only=True)
+    wants: Callable[[Any], tuple[Statistic, ...]] | None = field(default=None, kw_only=True)
+    is_diagonal: Callable[[Any], bool] | None = field(default=None, kw_only=True)
+    recomputes: Callable[[Any], bool] | None = field(default=None, kw_only=True)
+    budget: str = field(default="", kw_only=True)
+    treats_all: bool = field(default=False, kw_only=True)
+    treats: Callable[[str, bool, Any], bool] = field(default=_all_layers, kw_only=True)
+    others: Role = field(default="tuned", kw_only=True)
+    first_look: FirstLook | None = field(default=None, kw_only=True)
+    repair_pair: Callable[[RepairInputs, Any], Repaired] | None = field(default=None, kw_only=True)
     working_bytes: int = field(default=16, kw_only=True)
+    square_bytes: int = field(default=0, kw_only=True)
+
+    def statistics(self, options: Any) -> tuple[Statistic, ...]:
+        """Which statistics it needs with these options."""
+        return self.needs.statistics if self.wants is None else self.wants(options)
 
 
 M = TypeVar("M", bound=Method)

@@ -158,6 +158,10 @@ Vocabulary = Literal["refuse", "align", "pad", "truncate"]
 """What happens to models of different vocabularies without a tokenizer rule."""
 
 
+Numerics = Literal["app-fp32", "mergekit-0.1.5"]
+"""Where a merge rounds: once at the end, or at every step where mergekit does."""
+
+
 class MergeRecipe(Common):
     """Experts, and mostly a base, in; one full model out."""
 
@@ -176,6 +180,10 @@ class MergeRecipe(Common):
     )
     dtype: str = Field(
         default="", description="Inputs are rounded to it first; empty takes them as stored."
+    )
+    numerics: Numerics = Field(
+        default="app-fp32",
+        description="app-fp32 rounds once, at the end; mergekit-0.1.5 where mergekit rounds.",
     )
     out_dtype: str = Field(
         default="", description="Safetensors dtype name; empty keeps the base's."

@@ -1,1 +1,18 @@
 """Passes that collect what methods ask for: layer inputs, Gram matrices, Fisher information."""
+
+from deltaworks.calibration.grams import Grams, collect_grams, for_each_block
+from deltaworks.calibration.sequences import Sequences, make_sequences
+from deltaworks.calibration.store import default_cache
+from deltaworks.calibration.texts import Texts, pair_texts, read_texts
+
+__all__ = [
+    "Grams",
+    "Sequences",
+    "Texts",
+    "collect_grams",
+    "default_cache",
+    "for_each_block",
+    "make_sequences",
+    "pair_texts",
+    "read_texts",
+]

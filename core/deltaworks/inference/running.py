@@ -73,6 +73,11 @@ class RunningModel:
         return size if isinstance(size, int) and size > 0 else _DEFAULT_CONTEXT
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether it can score the last positions only."""
+        return self._keeps_last
+
+    @property
     def vocabulary_size(self) -> int:
         """Width of its logits."""
         return int(self.model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from deltaworks.engine.encoding import prefetch, same_words
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
 from deltaworks.engine.journal import Journal
-from deltaworks.engine.merge_plan import MergeJob, MergeTask, open_merge
+from deltaworks.engine.merge_plan import MergeJob, open_merge
+from deltaworks.engine.merge_types import MergeTask
 from deltaworks.engine.merged_files import merged_side_files
 from deltaworks.engine.model_output import ModelOutput, checksum
 from deltaworks.engine.pipeline import Steps, run_pipeline
@@ -31,12 +31,11 @@ from deltaworks.options import Options
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.naming import display_name
+from deltaworks.recipes.patterns import varies
 from deltaworks.recipes.schema import MergeRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from deltaworks.checkpoints.checkpoint import Checkpoint
 
     Words = np.ndarray[Any, Any]
 
@@ -85,8 +84,7 @@ def _write(
             goes_on=goes_on,
         )
 
-    inputs = [*([job.base] if job.base else []), *job.experts]
-    journal = Journal(job.target, lasting, inputs, resume=resume)
+    journal = Journal(job.target, lasting, job.inputs, resume=resume)
     with ModelOutput(job.target, journal, make_writer) as output:
         left = output.left(items, lambda item: _offset(job.tasks[item.tensor], item), run)
 
@@ -95,7 +93,7 @@ def _write(
             if warning:
                 run.warn(warning, item.tensor)
             output.write(item, words, _offset(job.tasks[item.tensor], item), hashed, warning)
-            _release(inputs, job.tasks[item.tensor], item)
+            _release(job, job.tasks[item.tensor], item)
 
         with run.stage("tensors"):
             run_pipeline(
@@ -116,15 +114,9 @@ def _write(
 def _read(job: MergeJob, item: WorkItem) -> _Read:
     task = job.tasks[item.tensor]
     rows = slice(*item.rows) if item.rows else None
-    if task.copied is not None:
-        others = [expert for expert in job.experts if item.tensor in expert]
-        found = [prefetch(model.read_words(item.tensor, rows)) for model in others]
-        return prefetch(job.model(task.copied).read_words(item.tensor, rows)), found
-    assert task.method is not None
-    model = job.base_of(task)
-    base = None if model is None else prefetch(model.read_words(item.tensor, rows))
-    experts = [job.experts[source] for source in task.sources]
-    return base, [prefetch(expert.read_words(item.tensor, rows)) for expert in experts]
+    first = task.copied or task.base
+    start = None if first is None else prefetch(job.words(first, rows))
+    return start, [prefetch(job.words(source, rows)) for source in task.sources]
 
 
 def _compute(job: MergeJob, item: WorkItem, data: _Read) -> _Merged:
@@ -141,7 +133,7 @@ def _copied(job: MergeJob, task: MergeTask, data: _Read) -> _Merged:
     source, others = data
     assert source is not None
     assert task.copied is not None
-    dtype = job.model(task.copied).info(task.info.name).dtype
+    dtype = job.dtype(task.copied)
     words = source
     if dtype != task.info.dtype:
         words = tensor_words(_rounded(words_tensor(source, dtype), task.info.dtype, task.info.name))
@@ -153,20 +145,17 @@ def _merged(
     job: MergeJob, task: MergeTask, item: WorkItem, base: Words | None, experts: list[Words]
 ) -> Tensor:
     assert task.method is not None
-    name, is_chosen = task.info.name, task.method is job.method
-    options = job.options if is_chosen else task.method.options()
     shape = experts[0].shape
     inputs = MergeInputs(
-        TensorSpec(name, tuple(shape), job.recipe.seed),
-        None if base is None or job.base is None else words_tensor(base, job.base.info(name).dtype),
+        TensorSpec(task.info.name, tuple(shape), job.recipe.seed),
+        None if base is None or task.base is None else words_tensor(base, job.dtype(task.base)),
         tuple(
-            MergeExpert(
-                words_tensor(words, job.experts[source].info(name).dtype),
-                job.expert_options[source] if is_chosen else task.method.expert_options(),
-            )
+            MergeExpert(words_tensor(words, job.dtype(source)), source.options)
             for source, words in zip(task.sources, experts, strict=True)
         ),
     )
+    options = task.options
+    assert options is not None
     if task.method.is_elementwise:
         return _merged_in_pieces(task.method, inputs, options, task.info.dtype)
     return _rounded(task.method.merge(inputs, options), task.info.dtype, item.tensor)
@@ -213,12 +202,10 @@ def _offset(task: MergeTask, item: WorkItem) -> int:
     return item.rows[0] * (task.info.nbytes // task.info.shape[0])
 
 
-def _release(inputs: Sequence[Checkpoint], task: MergeTask, item: WorkItem) -> None:
+def _release(job: MergeJob, task: MergeTask, item: WorkItem) -> None:
     """Give a tensor's memory back after its last rows, which are written last."""
     if item.rows is None or item.rows[1] == task.info.shape[0]:
-        for model in inputs:
-            if item.tensor in model:
-                model.release(item.tensor)
+        job.release(task)
 
 
 def _artefact(job: MergeJob, n_bytes: int) -> Artefact:
@@ -229,6 +216,16 @@ def _artefact(job: MergeJob, n_bytes: int) -> Artefact:
         expert="",
         base=str(job.base.path) if job.base else "",
         method=job.method.id,
-        options=job.options.model_dump(mode="json"),
+        options=_shown_options(job),
         file_bytes=n_bytes,
     )
+
+
+def _shown_options(job: MergeJob) -> dict[str, Any]:
+    """Give all options; those that differ between tensors as the recipe says them."""
+    given = job.recipe.setting.options
+    plain = {name: value for name, value in given.items() if not varies(value)}
+    known = {
+        name: value for name, value in plain.items() if name in job.method.options.model_fields
+    }
+    return {**job.method.options(**known).model_dump(mode="json"), **given}

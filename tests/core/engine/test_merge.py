@@ -302,7 +302,7 @@ def test_a_head_that_only_an_expert_has_is_kept_and_untied(
 
     merged = json.loads((tmp_path / "merged" / "config.json").read_text())
     assert merged["tie_word_embeddings"] is False
-    assert any("averaged: the base has none (lm_head.weight)" in one for one in report.warnings)
+    assert "The base: lm_head.weight is its embedding, as its head is tied." in report.warnings
 
 
 def test_nan_is_refused_by_name(

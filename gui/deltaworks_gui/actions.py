@@ -45,6 +45,7 @@ class ActionRecord:
         group: only one of a group is checked.
         in_table: the key works in the page's ``action_widget`` only.
         starts_section: a line stands before it.
+        says: gives its text as things are now, where that changes.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ActionRecord:
     group: str = ""
     in_table: bool = False
     starts_section: bool = False
+    says: Callable[[], str] | None = None
 
 
 def action_records(window: MainWindow, commands: Commands) -> tuple[ActionRecord, ...]:
@@ -98,8 +100,16 @@ def _file(window: MainWindow, commands: Commands) -> Iterable[ActionRecord]:
 
 def _edit(commands: Commands) -> Iterable[ActionRecord]:
     yield ActionRecord(
+        "act_undo", "Edit", _tr("Undo"), _tr("Take the last act back"),
+        _STD.Undo, "undo", commands.undo, commands.why_no_undo, says=commands.undo_text,
+    )  # fmt: skip
+    yield ActionRecord(
+        "act_redo", "Edit", _tr("Redo"), _tr("Do again what was taken back"),
+        _STD.Redo, "redo", commands.redo, commands.why_no_redo, says=commands.redo_text,
+    )  # fmt: skip
+    yield ActionRecord(
         "act_copy", "Edit", _tr("Copy"), _tr("Copy the selected rows or text"),
-        _STD.Copy, "copy", commands.copy,
+        _STD.Copy, "copy", commands.copy, starts_section=True,
     )  # fmt: skip
     yield ActionRecord(
         "act_select_all", "Edit", _tr("Select all"), _tr("Select every row or all text"),
@@ -320,6 +330,8 @@ class ActionSet(QObject):
             action = self._actions[name]
             if record.is_checked is not None:
                 action.setChecked(record.is_checked())
+            if record.says is not None:
+                action.setText(record.says())
             against = self._against(record)
             action.setEnabled(not against)
             action.setStatusTip(record.tip if against in ("", _ELSEWHERE) else against)

@@ -59,6 +59,30 @@ class Commands(QObject):
         """Empty where there is a Workbench."""
         return "" if "Workbench" in self._window.page_names else self.tr("There is no Workbench")
 
+    def undo(self) -> None:
+        """Take the last act back."""
+        self._context.undo.undo()
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        self._context.undo.redo()
+
+    def why_no_undo(self) -> str:
+        """Empty where there is something to take back."""
+        return "" if self._context.undo.canUndo() else self.tr("Nothing to undo")
+
+    def why_no_redo(self) -> str:
+        """Empty where something was taken back."""
+        return "" if self._context.undo.canRedo() else self.tr("Nothing to redo")
+
+    def undo_text(self) -> str:
+        """``Undo reject a relation``."""
+        return self.tr("Undo {0}").format(self._context.undo.undoText()).strip()
+
+    def redo_text(self) -> str:
+        """``Redo reject a relation``."""
+        return self.tr("Redo {0}").format(self._context.undo.redoText()).strip()
+
     def copy(self) -> None:
         """Copy what is selected where the keyboard is."""
         if not copy_focused():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoStack
 
 from deltaworks.library.home import Home
 from deltaworks_gui.lanes.queue import JobQueue
 from deltaworks_gui.lanes.tasks import TaskPool
 from deltaworks_gui.settings import Settings
 from deltaworks_gui.theme import Theme
+from deltaworks_gui.undo import make_stack
 from deltaworks_gui.widgets.banner import BannerAction, BannerKind, BannerMessage
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class AppContext:
         navigator: how to speak to the window.
         is_offline: no network whatever is asked.
         is_safe: nothing is restored.
+        undo: what the user did and can take back.
     """
 
     home: Home
@@ -120,3 +123,4 @@ class AppContext:
     navigator: Navigator
     is_offline: bool = True
     is_safe: bool = False
+    undo: QUndoStack = field(default_factory=make_stack)

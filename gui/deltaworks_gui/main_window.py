@@ -183,6 +183,7 @@ class MainWindow(QMainWindow):
         navigator.dock_asked.connect(self.space.show_dock)
         navigator.badge_asked.connect(self.space.set_badge)
         navigator.selection_changed.connect(self._late.start)
+        self.context.undo.indexChanged.connect(self._late.start)
         self.space.banner.acted.connect(self._on_banner_acted)
         self.space.page_chosen.connect(self.show_page)
         self.space.docks_changed.connect(self._late.start)

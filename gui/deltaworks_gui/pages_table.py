@@ -42,6 +42,12 @@ def _library(context: AppContext) -> Page:
     return LibraryPage(context)
 
 
+def _families(context: AppContext) -> Page:
+    from deltaworks_gui.pages.families import FamiliesPage
+
+    return FamiliesPage(context)
+
+
 def _workbench(context: AppContext) -> Page:
     from deltaworks_gui.pages.workbench import WorkbenchPage
 
@@ -69,8 +75,11 @@ _LIBRARY_ACTIONS = frozenset(
     }
 )
 
+_FAMILY_ACTIONS = frozenset({"act_compress", "act_merge", "act_refresh"})
+
 PAGES: tuple[PageRecord, ...] = (
     PageRecord("Library", "library", 1, _library, _LIBRARY_ACTIONS),
+    PageRecord("Families", "families", 2, _families, _FAMILY_ACTIONS),
     PageRecord("Workbench", "workbench", 3, _workbench, frozenset({"act_run"})),
     PageRecord(
         "Results",

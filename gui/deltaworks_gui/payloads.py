@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from PySide6.QtCore import QCoreApplication
+
 from deltaworks.library.demo import DemoSet
-from deltaworks.library.rows import ModelRow
+from deltaworks.library.rows import USABLE, ModelRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,36 @@ class WorkbenchInputs:
     experts: tuple[ModelRow, ...] = ()
     operation: str = ""
     adds: bool = False
+
+
+def why_not_usable(rows: Sequence[ModelRow]) -> str:
+    """Why selected models cannot be a job's inputs; empty when they can."""
+    if not rows:
+        return QCoreApplication.translate("payloads", "Select a model first.")
+    broken = next((row for row in rows if row.state not in USABLE), None)
+    if broken is None:
+        return ""
+    text = QCoreApplication.translate("payloads", "{0} is {1}.")
+    return text.format(broken.name, broken.state.value.lower())
+
+
+def workbench_inputs(
+    selected: Sequence[ModelRow], find: Callable[[int], ModelRow | None], operation: str = ""
+) -> WorkbenchInputs:
+    """Take selected models as base and experts; the experts' own base when none is selected.
+
+    Args:
+        selected: what the user chose; what cannot be read is left out.
+        find: a listed model by its id.
+        operation: as ``WorkbenchInputs.operation``.
+    """
+    rows = [row for row in selected if row.state in USABLE]
+    bases = [row for row in rows if row.role == "Base"]
+    experts = [row for row in rows if row not in bases]
+    if not bases:
+        families = {row.family_id for row in experts if row.family_id is not None}
+        bases = [row for one in families if (row := find(one)) is not None]
+    return WorkbenchInputs(bases[0] if len(bases) == 1 else None, tuple(experts), operation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ class State(StrEnum):
     IN_USE = "In use"
 
 
+USABLE = frozenset({State.READY, State.CHANGED, State.DUPLICATE})
+"""States in which a model may be a job's input."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """One file of a model."""

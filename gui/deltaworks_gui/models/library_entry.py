@@ -56,8 +56,6 @@ STATE_IDS = {
     State.OFFLINE: "offline",
     State.IN_USE: "in-use",
 }
-USABLE = frozenset({State.READY, State.CHANGED, State.DUPLICATE})
-"""States in which a model may be a job's input."""
 
 
 def _tr(text: str) -> str:

@@ -336,8 +336,7 @@ class LibraryPage(Page):
         self.context.navigator.show_page("Workbench", WorkbenchDemo(demo))  # type: ignore[arg-type]  # signals carry objects
 
     def _to_workbench(self, operation: str) -> None:
-        base, experts = self.controller.inputs()
-        inputs = WorkbenchInputs(base, tuple(experts), operation)
+        inputs = self.controller.inputs(operation)
         self.context.navigator.show_page("Workbench", inputs)
 
     def _use_base(self) -> None:

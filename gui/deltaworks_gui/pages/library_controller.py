@@ -21,9 +21,9 @@ from deltaworks_gui.context import AppContext
 from deltaworks_gui.docks.subjects import models_subject
 from deltaworks_gui.lanes.tasks import Task
 from deltaworks_gui.models.library import LibraryFilter, LibraryModel
-from deltaworks_gui.models.library_entry import USABLE
 from deltaworks_gui.pages.library_verify import verify
 from deltaworks_gui.pages.library_work import add_roots, read_disk, unpack
+from deltaworks_gui.payloads import WorkbenchInputs, why_not_usable, workbench_inputs
 
 FILTER_MS = 150
 """From the last key to the filter."""
@@ -159,23 +159,11 @@ class LibraryController(QObject):
 
     def why_not_usable(self) -> str:
         """Why the selection cannot be a job's input; empty when it can."""
-        rows = self.selected
-        if not rows:
-            return self.tr("Select a model first.")
-        broken = next((row for row in rows if row.state not in USABLE), None)
-        if broken is None:
-            return ""
-        return self.tr("{0} is {1}.").format(broken.name, broken.state.value.lower())
+        return why_not_usable(self.selected)
 
-    def inputs(self) -> tuple[ModelRow | None, list[ModelRow]]:
-        """The selection as base and experts; the experts' own base when none is selected."""
-        rows = [row for row in self.selected if row.state in USABLE]
-        bases = [row for row in rows if row.role == "Base"]
-        experts = [row for row in rows if row not in bases]
-        if not bases:
-            families = {row.family_id for row in experts if row.family_id is not None}
-            bases = [row for one in families if (row := self.model.row_by_id(one)) is not None]
-        return (bases[0] if len(bases) == 1 else None), experts
+    def inputs(self, operation: str) -> WorkbenchInputs:
+        """The selection as base and experts of an operation."""
+        return workbench_inputs(self.selected, self.model.row_by_id, operation)
 
     def search(self, text: str) -> None:
         """Filter a moment after the last key; at once when the text is gone."""

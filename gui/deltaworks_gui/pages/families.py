@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import QCoreApplication, QItemSelectionModel, QModelIndex, QPoint, Qt, Slot
-from PySide6.QtGui import QAction, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QAction, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QMenu,
     QPushButton,
@@ -35,6 +34,8 @@ from deltaworks_gui.widgets.tables import prepare_tree
 
 _WIDTHS = {"relation": 138, "confidence": 92, "distance": 80, "size": 72, "quality": 66}
 _LEFT, _RIGHT = 652, 268
+_NAMES = 5
+"""Least width of the names, in heights of a control."""
 _LEAST = 12
 """Least width of the list, in heights of a control."""
 _KEY = "families/split"
@@ -50,6 +51,14 @@ class FamilyTree(QTreeView):
         self.setSortingEnabled(False)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setExpandsOnDoubleClick(False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The names take what the other columns leave, and never too little."""
+        super().resizeEvent(event)
+        header = self.header()
+        others = sum(header.sectionSize(number) for number in range(1, header.count()))
+        least = _NAMES * current_theme().metrics.control
+        header.resizeSection(0, max(least, self.viewport().width() - others))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter and Del are for relations."""
@@ -114,7 +123,6 @@ class FamiliesPage(Page):
                 self.tree.setColumnWidth(number, int(_WIDTHS[column] * scale))
         header = self.tree.header()
         header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         left = QWidget()
         left.setMinimumWidth(_LEAST * current_theme().metrics.control)
         set_look(left, surface="panel")

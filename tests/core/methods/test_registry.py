@@ -12,8 +12,10 @@ from deltaworks.methods import (
     COMPRESSION,
     MERGING,
     METHODS,
+    SAFETY,
     compression_method,
     merging_method,
+    safety_method,
 )
 from deltaworks.methods.manual import BEGIN, END, options_table, with_options
 from deltaworks.methods.method import Method, index
@@ -41,9 +43,14 @@ def test_ids_are_the_known_ones() -> None:
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),
         *("task-arithmetic", "ties", "dare-linear", "dare-ties", "breadcrumbs"),
         *("breadcrumbs-ties", "della", "della-linear", "sce", "ram", "ramplus-tl", "model-stock"),
-        *("consensus-ta", "tsv-merge", "iso-c", "iso-cts"),
+        *("consensus-ta", "tsv-merge", "iso-c", "iso-cts", "star", "cart", "wudi", "doge-ta"),
+        *("pcb", "ties-global", "localize-and-stitch", "magmax", "knots", "core-space"),
+        *("emr", "tall-mask", "fisher", "regmean"),
     }
-    assert len(METHODS) == len(COMPRESSION) + len(MERGING)
+    assert set(SAFETY) == {
+        *("safe-delta", "interpolation", "safelora", "resta", "irr", "safemerge", "antidote")
+    }
+    assert len(METHODS) == len(COMPRESSION) + len(MERGING) + len(SAFETY)
 
 
 def test_two_methods_of_one_id_are_refused() -> None:
@@ -53,7 +60,7 @@ def test_two_methods_of_one_id_are_refused() -> None:
 
 @EVERY
 def test_records_are_complete(method: Method) -> None:
-    family = COMPRESSION if method.family == "compression" else MERGING
+    family = {"compression": COMPRESSION, "merging": MERGING, "safety": SAFETY}[method.family]
 
     assert family[method.id] is method
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", method.id)
@@ -115,6 +122,8 @@ def test_unknown_methods_are_named_with_the_known_ones() -> None:
         merging_method("sign")
     assert compression_method("dare").id == "dare"
     assert merging_method("ties").id == "ties"
+    with pytest.raises(OptionError, match=r"'ties'.*safe-delta, interpolation"):
+        safety_method("ties")
 
 
 def test_methods_and_their_tables_need_no_torch() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deltaworks.errors import MismatchError, NotFiniteError
 from deltaworks.methods import MERGING
+from deltaworks.methods.merging.surveys import pooled_for
 from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
 
 METHODS = pytest.mark.parametrize("method", MERGING.values(), ids=MERGING.keys())
@@ -150,13 +151,16 @@ def test_rows_may_be_merged_apart_where_the_method_says_so(method: MergingMethod
         return
     shape = (300, 700)
     tensors = [_random(shape, seed) for seed in (1, 2, 3)][: method.needs.max_experts]
-    whole = method.merge(_inputs(method, shape, tensors), method.options())
+    inputs = _inputs(method, shape, tensors)
+    pooled = pooled_for(inputs, method.surveys, method.options())
+    whole = method.merge(inputs, method.options())
     base = _random(shape, 0)
 
     halves: list[Any] = []
     for rows in (slice(0, 117), slice(117, 300)):
         experts = tuple(MergeExpert(t[rows], method.expert_options()) for t in tensors)
         spec = TensorSpec("w", tuple(base[rows].shape))
-        halves.append(method.merge(MergeInputs(spec, base[rows], experts), method.options()))
+        half = MergeInputs(spec, base[rows], experts, pooled)
+        halves.append(method.merge(half, method.options()))
 
     assert torch.equal(torch.cat(halves), whole)

@@ -193,6 +193,46 @@ class Journal:
         self._file.flush()
 
 
+class Rests:
+    """What a killed run may have left beside an output that has its final name already.
+
+    Args:
+        target: final place of the output.
+        recipe: the document that makes it again.
+    """
+
+    def __init__(self, target: Path, recipe: Mapping[str, Any]) -> None:
+        target = target.absolute()
+        self._recipe = recipe
+        self._job_id = job_id_of(recipe)
+        self._journal = journal_path(target, self._job_id)
+        self._partial = partial_of(target, self._job_id)
+
+    def are_there(self) -> bool:
+        """Whether there are any."""
+        return self._journal.exists() or self._partial.exists()
+
+    def are_of_a_finished_output(self) -> bool:
+        """Whether there is a journal, and nothing that still waits for its name."""
+        return self._journal.is_file() and not self._partial.exists()
+
+    def are_of(self, inputs: Sequence[Checkpoint]) -> bool:
+        """Whether the journal tells of these inputs, as they are now."""
+        found, _ = read_journal(self._journal)
+        head = _head(self._job_id, self._recipe, inputs)
+        return all(found.get(key) == head[key] for key in ("job", "recipe", "inputs"))
+
+    def remove(self) -> None:
+        """Take them away, unless a run that is alive has them."""
+        try:
+            with self._journal.open("a") as file:
+                if try_lock(file):
+                    _take_away(self._partial)
+                    self._journal.unlink(missing_ok=True)
+        except OSError as error:
+            raise from_system(error, str(self._journal)) from error
+
+
 def _head(job_id: str, recipe: Mapping[str, Any], inputs: Sequence[Checkpoint]) -> dict[str, Any]:
     """Say all that must be the same for what was finished to be of use, as JSON has it."""
     identities = [checkpoint.identity for checkpoint in inputs]

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from deltaworks.checkpoints import open_checkpoint
+from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
+from deltaworks.checkpoints.hashes import tensor_hash
 from deltaworks.engine.compress_plan import Choice, CompressJob, ExpertJob, TensorTask
 from deltaworks.engine.encoding import Encoded, EncodedTensor
-from deltaworks.engine.journal import Entry
+from deltaworks.engine.journal import Entry, Rests
 from deltaworks.engine.provenance import output_recipe
 from deltaworks.engine.reports import Artefact, Sizes, TensorReport
 from deltaworks.errors import AppError
@@ -118,19 +120,43 @@ def made_before(
         None when there is none, when another recipe made it, or when a model that it was
         made from has changed since.
     """
-    inputs = (job.base, expert.checkpoint)
+    lasting = output_recipe(job, expert, choice, target)
     try:
-        made_at = target.stat().st_mtime_ns
-        if any(one.identity.modified_ns > made_at for one in inputs):
-            return None
         with open_checkpoint(target) as delta:
-            if not isinstance(delta, DeltaCheckpoint):
+            if not isinstance(delta, DeltaCheckpoint) or delta.recipe != lasting:
                 return None
-            if delta.recipe != output_recipe(job, expert, choice, target):
+            if not _is_made_of(delta, job.base, expert.checkpoint):
                 return None
-            return _artefact(job, expert, choice, delta)
+            made = _artefact(job, expert, choice, delta)
+        rests = Rests(target, lasting)
+        if rests.are_there():
+            rests.remove()
+        return made
     except (AppError, OSError, KeyError, TypeError):
         return None
+
+
+def _is_made_of(delta: DeltaCheckpoint, base: Checkpoint, expert: Checkpoint) -> bool:
+    """Whether a delta file is of these very weights.
+
+    Mostly the times of change tell. A clock may have been set back since, so where they
+    do not, the weights are read and compared with the hashes that the file has of them.
+    """
+    made_at = delta.identity.modified_ns
+    if all(one.identity.modified_ns < made_at for one in (base, expert)):
+        return True
+    manifest = delta.manifest
+    of_base, of_expert = manifest.base.tensors, manifest.tensors
+    return (
+        set(delta.names) == set(expert.names)
+        and all(tensor_hash(base.read_words(name)) == of_base[name] for name in of_base)
+        and all(_tuned_hash(expert, name) == of_expert[name].tuned for name in of_expert)
+        and all(_tuned_hash(expert, name) == of_base[name] for name in manifest.same)
+    )
+
+
+def _tuned_hash(expert: Checkpoint, name: str) -> str:
+    return tensor_hash(expert.read_words(name))
 
 
 def _artefact(

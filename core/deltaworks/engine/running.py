@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from deltaworks.engine.compress import run_compress
 from deltaworks.engine.compress_plan import open_compress
+from deltaworks.engine.finished import finished_before
 from deltaworks.engine.merge import run_merge
 from deltaworks.engine.merge_plan import open_merge
 from deltaworks.engine.plan_types import Plan
@@ -47,6 +48,10 @@ def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> R
         CancelledError: the control was cancelled; nothing is left behind.
         AppError: it cannot be done; nothing is left behind.
     """
+    if resume and isinstance(recipe, MergeRecipe | RebuildRecipe):
+        finished = finished_before(recipe)
+        if finished is not None:
+            return finished
     match recipe:
         case CompressRecipe():
             return run_compress(recipe, control, resume=resume)

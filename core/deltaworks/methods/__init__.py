@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from deltaworks.errors import OptionError
 from deltaworks.methods.compression import COMPRESSION
 from deltaworks.methods.merging import MERGING
-from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method
+from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method, SafetyMethod
+from deltaworks.methods.safety import SAFETY
 
-__all__ = ["COMPRESSION", "MERGING", "METHODS", "compression_method", "merging_method"]
+__all__ = [
+    "COMPRESSION",
+    "MERGING",
+    "METHODS",
+    "SAFETY",
+    "compression_method",
+    "merging_method",
+    "safety_method",
+]
 
-METHODS: Mapping[str, Method] = {**COMPRESSION, **MERGING}
+METHODS: Mapping[str, Method] = {**COMPRESSION, **MERGING, **SAFETY}
 
 
 def compression_method(method_id: str) -> CompressionMethod:
@@ -30,6 +39,15 @@ def merging_method(method_id: str) -> MergingMethod:
         OptionError: there is none with this id.
     """
     return _look_up(MERGING, method_id, "merging")
+
+
+def safety_method(method_id: str) -> SafetyMethod:
+    """Look a method of safety repair up.
+
+    Raises:
+        OptionError: there is none with this id.
+    """
+    return _look_up(SAFETY, method_id, "safety")
 
 
 def _look_up(table: Mapping[str, M], method_id: str, family: str) -> M:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from deltaworks.numerics.deltas import delta_of
 from deltaworks.numerics.rounding import FLOAT32, Arithmetic
 from deltaworks.numerics.stored import Room, Stored
 from deltaworks.options import Options
@@ -136,7 +137,7 @@ class TensorPair:
     @cached_property
     def delta(self) -> Tensor:
         """Fine-tuned minus base in float32; the fine-tuned tensor where there is no base."""
-        return self.tuned.float() if self.base is None else self.tuned.float() - self.base.float()
+        return self.tuned.float() if self.base is None else delta_of(self.tuned, self.base)
 
     @cached_property
     def gram(self) -> Tensor | None:

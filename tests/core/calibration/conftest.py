@@ -35,7 +35,7 @@ def random_model(tmp_path: Path) -> Callable[..., Checkpoint]:
 
         config = AutoConfig.for_model(kind, **{**_SMALL, **facts})
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
         folder = tmp_path / kind
         folder.mkdir()
         described = json.loads(config.to_json_string(use_diff=False))

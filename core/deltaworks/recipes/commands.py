@@ -17,6 +17,8 @@ from deltaworks.recipes.schema import (
     ModelRef,
     RebuildRecipe,
     Recipe,
+    RepairRecipe,
+    RepairSweepRecipe,
     Setting,
     SweepRecipe,
 )
@@ -44,6 +46,10 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(["merge", file, recipe.output])
         case SweepRecipe():
             return _line(["sweep", file])
+        case RepairRecipe():
+            return _line(_repair(recipe))
+        case RepairSweepRecipe():
+            return _line(["run", file])
         case EvaluateRecipe():
             return _line(_evaluate(recipe))
 
@@ -87,6 +93,21 @@ def _run(recipe: CompressRecipe) -> list[str]:
     if recipe.scope != "linear2d":
         words += ["--scope", recipe.scope]
     return words
+
+
+def _repair(recipe: RepairRecipe) -> list[str]:
+    words = ["repair", recipe.aligned.path, recipe.tuned.path, *_method(recipe.setting)]
+    for name in ("unaligned", "pretrained", "sibling"):
+        model: ModelRef | None = getattr(recipe, name)
+        words += [f"--{name}", model.path] if model else []
+    fields = ("safety", "task", "harmful", "samples", "tokens", "save", "rank", "out_dtype")
+    for name in (*fields, "shard_bytes", "cache", "seed"):
+        value = getattr(recipe, name)
+        if value != RepairRecipe.model_fields[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if recipe.other_tensors != "method":
+        words += ["--others", recipe.other_tensors]
+    return [*words, "-o", recipe.output]
 
 
 def _evaluate(recipe: EvaluateRecipe) -> list[str]:

@@ -18,6 +18,8 @@ from deltaworks.recipes.schema import (
     MergeRecipe,
     RebuildRecipe,
     Recipe,
+    RepairRecipe,
+    RepairSweepRecipe,
     SweepRecipe,
 )
 
@@ -25,6 +27,8 @@ _KINDS: dict[str, type[BaseModel]] = {
     "compress": CompressRecipe,
     "sweep": SweepRecipe,
     "merge": MergeRecipe,
+    "repair": RepairRecipe,
+    "repair-sweep": RepairSweepRecipe,
     "rebuild": RebuildRecipe,
     "evaluate": EvaluateRecipe,
 }

@@ -192,6 +192,77 @@ class MergeRecipe(Common):
     output: str
 
 
+Others = Literal["method", "aligned", "finetuned"]
+"""Which model tensors that a repair does not treat come from; ``method`` leaves it to the method."""
+
+Save = Literal["auto", "dense", "adapter"]
+"""How a repaired adapter is saved: ``auto`` keeps it one where the method works on its factors."""
+
+
+class RepairSources(Common):
+    """What every repair reads: models, texts, and where statistics of them are kept."""
+
+    aligned: ModelRef = Field(description="The model that still refuses.")
+    tuned: ModelRef = Field(description="Its fine-tune; a full model or an adapter.")
+    unaligned: ModelRef | None = Field(
+        default=None, description="The aligned model, tuned until it no longer refuses."
+    )
+    pretrained: ModelRef | None = Field(default=None, description="The model before its alignment.")
+    sibling: ModelRef | None = Field(
+        default=None, description="Another fine-tune of the aligned model, tuned to be safe."
+    )
+    safety: str = Field(
+        default="",
+        description="Prompts to refuse, with refusals or without: .jsonl, .csv or .txt.",
+    )
+    task: str = Field(default="", description="Texts of the fine-tune's task: .jsonl or .txt.")
+    harmful: str = Field(default="", description="Harmful texts, for methods that read them.")
+    samples: int = Field(default=128, ge=1, description="Sequences of a text at most.")
+    tokens: int = Field(default=512, ge=8, description="Tokens of a sequence at most.")
+    other_tensors: Others = "method"
+    cache: str = Field(
+        default="", description="Folder where statistics of texts are kept; empty keeps none."
+    )
+
+
+class RepairRecipe(RepairSources):
+    """An aligned model and its fine-tune in, one repaired model out."""
+
+    kind: Literal["repair"] = "repair"
+    setting: Setting
+    save: Save = "auto"
+    rank: int = Field(
+        default=0, ge=0, description="Of an adapter made from a dense repair; 0 takes its own."
+    )
+    out_dtype: str = Field(
+        default="", description="Safetensors dtype name; empty keeps the fine-tune's."
+    )
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    output: str
+
+
+class RepairSweepRecipe(RepairSources):
+    """Repair with several settings, measure refusals and skill of each, keep the good ones."""
+
+    kind: Literal["repair-sweep"] = "repair-sweep"
+    settings: tuple[Setting, ...] = Field(min_length=1)
+    evaluation: str = Field(
+        default="", description="Folder with a suite.json; empty: shares of weights and damage."
+    )
+    should_refuse: str = Field(default="", description="Prompts in place of the suite's.")
+    should_answer: str = Field(default="", description="Prompts in place of the suite's.")
+    phrases: str = Field(default="", description="Refusal phrases in place of the suite's.")
+    target: float = Field(
+        default=0.95,
+        ge=0.0,
+        le=1.0,
+        description="Refusal rate that the chosen point must reach, a fraction.",
+    )
+    keep: Keep = "best"
+    output: str
+    title: str = ""
+
+
 class RebuildRecipe(Common):
     """Base and delta file in, full model out."""
 
@@ -212,6 +283,12 @@ class EvaluateRecipe(Common):
 
 
 Recipe = Annotated[
-    CompressRecipe | SweepRecipe | MergeRecipe | RebuildRecipe | EvaluateRecipe,
+    CompressRecipe
+    | SweepRecipe
+    | MergeRecipe
+    | RepairRecipe
+    | RepairSweepRecipe
+    | RebuildRecipe
+    | EvaluateRecipe,
     Field(discriminator="kind"),
 ]

@@ -165,7 +165,7 @@ def _method(recipe: MergeRecipe, faults: list[AppError]) -> MergingMethod | None
     except OptionError as error:
         faults.append(error)
         return None
-    faults += check_patterns(recipe, known_options(method))
+    faults += check_patterns(recipe, known_options(recipe, method))
     faults += _needs(recipe, method, f"method '{method.id}'")
     for name in ("dtype", "out_dtype"):
         value = getattr(recipe, name)

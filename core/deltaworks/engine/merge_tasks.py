@@ -13,6 +13,7 @@ from deltaworks.errors import AppError, MismatchError
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import MergingMethod
 from deltaworks.options import Options, read_options
+from deltaworks.recipes.mergekit_methods import required_options
 from deltaworks.recipes.resolving import Known, Models, ResolvedTensor, resolve
 from deltaworks.recipes.schema import MergeRecipe
 
@@ -22,11 +23,23 @@ def takes_base(method: MergingMethod) -> bool:
     return method.needs.base or method.needs.takes_base
 
 
-def known_options(method: MergingMethod) -> Known:
-    """List the options that a recipe may set for a method."""
+def known_options(recipe: MergeRecipe, method: MergingMethod) -> Known:
+    """List the options that a recipe may set for a method, and those that it must."""
+    is_mergekit = recipe.numerics != "app-fp32"
     return Known(
-        frozenset(method.options.model_fields), frozenset(method.expert_options.model_fields)
+        frozenset(method.options.model_fields),
+        frozenset(method.expert_options.model_fields),
+        required_options(method.id) if is_mergekit else frozenset(),
     )
+
+
+def promoted(*dtypes: str) -> str:
+    """Give the smallest dtype that holds the numbers of all, as torch promotes them."""
+    found = set(dtypes)
+    for wide in ("F64", "F32"):
+        if wide in found:
+            return wide
+    return found.pop() if len(found) == 1 else "F32"
 
 
 class Sorter:
@@ -46,7 +59,7 @@ class Sorter:
     def tasks(self, faults: list[AppError]) -> dict[str, MergeTask]:
         """Give a task for every tensor of the result, in the leader's order."""
         try:
-            found = resolve(self._recipe, self._names(), known_options(self._method))
+            found = resolve(self._recipe, self._names(), known_options(self._recipe, self._method))
         except AppError as error:
             faults.append(error)
             return {}
@@ -109,7 +122,7 @@ class Sorter:
         if not info.is_floating or is_buffer:
             kind = "buffers" if is_buffer else f"{info.dtype} numbers"
             return self._copy(tensor, info, f"copied from {{}}, as {kind} are not averaged")
-        out = TensorInfo(info.name, info.shape, self._recipe.out_dtype or info.dtype)
+        out = TensorInfo(info.name, info.shape, self._out_dtype(tensor, info))
         if not tensor.is_described:
             return self._copy(tensor, out, "copied from {}: no module of the recipe has them")
         if not tensor.sources:
@@ -125,6 +138,13 @@ class Sorter:
             lacking = ", ".join(self._label(model) for model in tensor.missing)
             self._note(f"merged without {lacking}, which has none", info)
         return self._merge(tensor, out)
+
+    def _out_dtype(self, tensor: ResolvedTensor, info: TensorInfo) -> str:
+        """Give the recipe's dtype, else the base's; mergekit promotes instead."""
+        if self._recipe.out_dtype or self._recipe.numerics == "app-fp32":
+            return self._recipe.out_dtype or info.dtype
+        inputs = [*([tensor.base] if tensor.base else []), *tensor.sources]
+        return promoted(*(self._models.info(one.model, one.name).dtype for one in inputs))
 
     def _merge(self, tensor: ResolvedTensor, out: TensorInfo) -> MergeTask:
         method = self._method

@@ -1,89 +1,51 @@
-"""mergekit files in: the part of its YAML that this version can honour in full.
+"""mergekit files in: all of its YAML, as a recipe of ours that says the same.
 
-Anything else is refused by name; nothing is ignored. Source: the file format as
-described in the merging specification, 3.5.
+What mergekit ignores is named in the recipe's note; what cannot be honoured is refused by
+name. Source: the file format as described in the merging specification, 3.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from deltaworks.errors import OptionError
-from deltaworks.recipes.schema import MergeInput, MergeRecipe, ModelRef, Setting
+from deltaworks.recipes.mergekit_methods import (
+    DTYPES,
+    NO_EFFECT,
+    PEERS,
+    REQUIRED,
+    Peer,
+    translated,
+)
+from deltaworks.recipes.mergekit_models import model_reference
+from deltaworks.recipes.mergekit_tokens import tokenizer_rule
+from deltaworks.recipes.patterns import check_value, followed_by
+from deltaworks.recipes.resolving import BASE
+from deltaworks.recipes.schema import (
+    MergeInput,
+    MergeModule,
+    MergeRecipe,
+    MergeSlice,
+    ModelRef,
+    Setting,
+    SliceSource,
+)
 
-_REQUIRED = object()
-
-
-@dataclass(frozen=True, slots=True)
-class _Peer:
-    """One of its methods: our id, and its parameters with its own defaults.
-
-    Args:
-        id: of our method.
-        base: ``needed``; ``alike`` where it is a model like the others; ``deltas`` where
-            naming one means to merge what the models changed in it.
-        common: parameters of the merge.
-        each: parameters of every expert.
-    """
-
-    id: str
-    base: Literal["needed", "alike", "deltas"]
-    common: Mapping[str, Any] = field(default_factory=dict)
-    each: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def takes_base(self) -> bool:
-        """Whether a base stands apart from the experts."""
-        return self.base != "alike"
-
-
-_WEIGHT = {"weight": _REQUIRED}
-_SPARSE = _WEIGHT | {"density": 1.0}
-_TIES = {"normalize": True, "rescale": False, "lambda": 1.0}
-_DELLA = _TIES | {"rescale": True}
-_PLAIN = _TIES | {"normalize": False}
-_METHODS = {
-    "linear": _Peer("linear", "alike", {"normalize": True}, _WEIGHT),
-    "slerp": _Peer("slerp", "needed", {"t": _REQUIRED}),
-    "nuslerp": _Peer(
-        "nuslerp", "deltas", {"nuslerp_flatten": True, "nuslerp_row_wise": False}, _WEIGHT
-    ),
-    "multislerp": _Peer("multislerp", "deltas", {"normalize_weights": True}, _WEIGHT),
-    "karcher": _Peer("karcher", "alike", {"max_iter": 10, "tol": 1e-5}),
-    "nearswap": _Peer("nearswap", "needed", {"t": _REQUIRED}),
-    "arcee_fusion": _Peer("arcee-fusion", "needed"),
-    "model_stock": _Peer("model-stock", "needed", {"filter_wise": False}),
-    "task_arithmetic": _Peer(
-        "task-arithmetic", "needed", {"normalize": False, "lambda": 1.0}, _WEIGHT
-    ),
-    "ties": _Peer("ties", "needed", _TIES, _SPARSE),
-    "dare_linear": _Peer("dare-linear", "needed", _PLAIN | {"rescale": True}, _SPARSE),
-    "dare_ties": _Peer("dare-ties", "needed", _PLAIN | {"rescale": True}, _SPARSE),
-    "breadcrumbs": _Peer("breadcrumbs", "needed", _PLAIN, _SPARSE | {"gamma": 0.01}),
-    "breadcrumbs_ties": _Peer("breadcrumbs-ties", "needed", _PLAIN, _SPARSE | {"gamma": 0.01}),
-    "della": _Peer("della", "needed", _DELLA, _SPARSE | {"epsilon": 0.15}),
-    "della_linear": _Peer(
-        "della-linear", "needed", _DELLA | {"normalize": False}, _SPARSE | {"epsilon": 0.15}
-    ),
-    "sce": _Peer("sce", "needed", {"select_topk": 1.0}),
-    "ram": _Peer("ram", "needed", {"epsilon": 1e-5}),
-    "ramplus_tl": _Peer("ramplus-tl", "needed", {"epsilon": 1e-5, "r": 0.1, "alpha": 0.2}),
-}
-_OURS = {"lambda": "scale", "normalize_weights": "normalize"}
-"""Its parameters that we call otherwise."""
-_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
-_KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
-_REFUSED = {
-    "slices": "layer slices",
-    "modules": "modules",
-    "tokenizer_source": "building a tokenizer",
-    "tokenizer": "building a tokenizer",
-    "chat_template": "choosing a chat template",
-}
-_MARKS = (*_KNOWN[:1], "slices", "modules")
+_PARTS = ("models", "slices", "modules")
+_KNOWN = (
+    "merge_method",
+    "base_model",
+    *_PARTS,
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "tokenizer",
+    "chat_template",
+    "name",
+)
+_MARKS = ("merge_method", "slices", "modules")
 
 
 def is_mergekit(data: Mapping[str, Any]) -> bool:
@@ -94,7 +56,7 @@ def is_mergekit(data: Mapping[str, Any]) -> bool:
 def from_mergekit(
     data: Mapping[str, Any], *, output: str, where: str = "mergekit file"
 ) -> MergeRecipe:
-    """Read a mergekit document as a merge recipe.
+    """Read a mergekit document as a merge recipe with mergekit's numerics.
 
     Args:
         data: the parsed YAML document.
@@ -104,6 +66,10 @@ def from_mergekit(
     Raises:
         OptionError: something in it cannot be honoured; the sentence names it.
     """
+    if not output:
+        raise OptionError(
+            "does not say where the merged model goes", where=where, fix="Give an output folder."
+        )
     return _Reader(data, where).recipe(output)
 
 
@@ -111,197 +77,310 @@ class _Reader:
     """One document while it is read; every refusal names the file."""
 
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
-        self._data = data
-        self._where = where
-        self._notes: list[str] = []
+        self._data, self._where = data, where
+        self._notes: dict[str, None] = {}
+        self._check_fields(data, _KNOWN, "")
+        name = data.get("merge_method")
+        if name not in PEERS:
+            known = ", ".join(PEERS)
+            raise self._fault(f"merge_method {name!r} is not known (known: {known})")
+        self._peer: Peer = PEERS[name]
+        base = data.get("base_model")
+        self._base = None if base is None else self._model(base, "base_model")
+        self._experts: list[ModelRef] = []
 
     def recipe(self, output: str) -> MergeRecipe:
-        self._refuse_unknown_fields()
-        if not output:
-            raise self._fault("does not say where the merged model goes", "Give an output folder.")
-        name = self._data.get("merge_method")
-        if name not in _METHODS:
-            known = ", ".join(_METHODS)
-            raise self._fault(f"merge_method {name!r} is not in this version (known: {known})")
-        peer = _METHODS[name]
-        base = self._model(self._data.get("base_model"), "base_model")
-        models = self._models()
-        common = self._parameters(self._data.get("parameters"), "parameters")
-        setting = self._options(peer, common)
-        self._check_base(peer, base, [path for path, _ in models])
-        experts = tuple(self._experts(peer, base, models, common))
-        if not experts:
+        """Give the recipe."""
+        if self._peer.base == "needed" and self._base is None:
+            raise self._fault(f"merge_method {self._peer.id} needs a base_model")
+        given = [part for part in _PARTS if self._data.get(part)]
+        if len(given) != 1:
+            what = (
+                f"has {' and '.join(given)}" if given else "field 'models' must be a list of models"
+            )
+            raise self._fault(what, "Write exactly one of models, slices, modules.")
+        common = self._options(self._data.get("parameters"), "parameters")
+        shape: dict[str, Any] = {}
+        each: Sequence[dict[str, Any]] = ()
+        if given == ["models"]:
+            each = self._folded(common)
+            common = {name: value for name, value in common.items() if name in self._common_names}
+        elif given == ["slices"]:
+            shape["slices"] = tuple(self._slices(self._data["slices"], "slices"))
+        else:
+            shape["modules"] = tuple(self._modules(self._data["modules"]))
+        n_merged = len(self._experts)
+        rule = tokenizer_rule(self._data, self._place_of_any, self._where)
+        if n_merged < len(self._experts) and not shape:  # models that only lend their tokens
+            sources = tuple(SliceSource(model=number) for number in range(n_merged))
+            shape["slices"] = (MergeSlice(sources=sources),)
+        if not n_merged:
             raise self._fault("lists no model besides the base", "List the experts under models.")
+        options = self._with_defaults(common, only_common=bool(each))
+        own = [*each, *({} for _ in self._experts)]
         return MergeRecipe(
-            base=ModelRef(path=base) if base else None,
-            experts=experts,
-            setting=setting,
-            out_dtype=self._out_dtype(),
+            base=self._base,
+            experts=tuple(
+                MergeInput(model=model, options=values)
+                for model, values in zip(self._experts, own, strict=False)
+            ),
+            setting=Setting(method=self._peer.id, options=options),
+            tokenizer=rule,
+            vocabulary="align" if rule else "refuse",
+            chat_template=self._chat_template(),
+            numerics="mergekit-0.1.5",
+            dtype=self._dtype("dtype"),
+            out_dtype=self._dtype("out_dtype") or self._dtype("dtype"),
             output=output,
-            note=" ".join(self._notes),
+            note=" ".join(self._said()),
+            **shape,
         )
 
-    def _refuse_unknown_fields(self) -> None:
-        for name in self._data:
-            if name in _REFUSED:
-                raise self._fault(f"'{name}': {_REFUSED[name]} is not in this version")
-            if name not in _KNOWN:
-                raise self._fault(f"unknown field '{name}' (known: {', '.join(_KNOWN)})")
+    # --- models, slices, modules ------------------------------------------------------------
 
-    def _models(self) -> list[tuple[str, dict[str, Any]]]:
-        entries = self._data.get("models")
-        if not isinstance(entries, list) or not entries:
-            raise self._fault("field 'models' must be a list of models")
+    def _folded(self, common: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Read ``models``; every expert gets what holds for all, so that it stands alone."""
+        listed = self._listed(self._data["models"], "models", ("model", "parameters"))
         found = []
-        for number, entry in enumerate(entries):
-            place = f"models[{number}]"
-            if not isinstance(entry, Mapping) or "model" not in entry:
-                raise self._fault(f"{place} has no field 'model'")
-            for name in entry:
-                if name not in {"model", "parameters"}:
-                    raise self._fault(f"{place}: unknown field '{name}' (known: model, parameters)")
-            path = self._model(entry["model"], f"{place}.model")
-            found.append((path, self._parameters(entry.get("parameters"), f"{place}.parameters")))
+        for entry, place in listed:
+            model = self._model(entry["model"], f"{place}.model")
+            own = self._options(entry.get("parameters"), f"{place}.parameters", each=True)
+            if self._is_base(model):
+                self._ignore_of_base(own)
+                continue
+            if model in self._experts:
+                raise self._fault(f"models: '{_text(model)}' is listed twice")
+            self._experts.append(model)
+            found.append(own)
+        if self._base and not self._peer.takes_base and self._base not in self._experts:
+            if self._peer.id == "passthrough":
+                self._note("base_model only lends its config and tokenizer.")
+            else:
+                self._experts.append(self._base)
+                found.append({})
+        each = [self._each(own, common) for own in found]
+        self._check_required(each, common)
+        return each
+
+    def _each(self, own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+        """Let an expert's values go on to those for all, and those to the defaults."""
+        values = {}
+        for name in self._each_names:
+            chain = [scope[name] for scope in (own, common, self._defaults) if name in scope]
+            if chain:
+                values[name] = followed_by(chain)
+        return values
+
+    def _check_required(self, each: Sequence[Mapping[str, Any]], common: Mapping[str, Any]) -> None:
+        for name in self._peer.required:
+            if name in self._common_names:
+                if name not in common:
+                    raise self._fault(f"parameters of {self._peer.id}: '{name}' is missing")
+                continue
+            for model, values in zip(self._experts, each, strict=True):
+                if name not in values:
+                    is_base = "base_model" if model == self._base else "model"
+                    raise self._fault(f"{is_base} '{_text(model)}': parameter '{name}' is missing")
+
+    def _slices(self, data: Any, place: str) -> Iterator[MergeSlice]:
+        known = ("sources", "base_model", "residual_weight", "parameters")
+        for entry, at in self._listed(data, place, known, needed="sources"):
+            if entry.get("residual_weight") is not None:
+                self._note("residual_weight changes nothing, in mergekit neither.")
+            base = entry.get("base_model")
+            base_place = None
+            if base is not None:
+                base_place = self._place(self._model(base, f"{at}.base_model"))
+            sources = tuple(self._sources(entry["sources"], f"{at}.sources"))
+            lead = BASE if base_place is None else base_place
+            if self._peer.base == "needed" and lead not in {one.model for one in sources}:
+                self._note(f"{at} does not list the base, which mergekit refuses; it takes part.")
+            options = self._options(entry.get("parameters"), f"{at}.parameters")
+            yield MergeSlice(sources=sources, base=base_place, options=options)
+
+    def _sources(self, data: Any, place: str) -> Iterator[SliceSource]:
+        for entry, at in self._listed(data, place, ("model", "layer_range", "parameters")):
+            layers = entry.get("layer_range")
+            if (
+                not isinstance(layers, list)
+                or len(layers) != 2
+                or not all(isinstance(one, int) for one in layers)
+            ):
+                raise self._fault(f"{at}.layer_range is {layers!r}, not two whole numbers")
+            model = self._model(entry["model"], f"{at}.model")
+            own = self._options(entry.get("parameters"), f"{at}.parameters", each=True)
+            yield SliceSource(model=self._place(model), layers=(layers[0], layers[1]), options=own)
+
+    def _modules(self, data: Any) -> Iterator[MergeModule]:
+        if not isinstance(data, Mapping):
+            raise self._fault(f"modules is {data!r}, not named modules")
+        for name, entry in data.items():
+            at = f"modules.{name}"
+            if not isinstance(entry, Mapping):
+                raise self._fault(f"{at} is {entry!r}, not named fields")
+            self._check_fields(entry, ("models", "slices", "parameters"), f"{at}: ")
+            if bool(entry.get("models")) == bool(entry.get("slices")):
+                raise self._fault(f"{at} needs either models or slices")
+            options = self._options(entry.get("parameters"), f"{at}.parameters")
+            slices: tuple[MergeSlice, ...]
+            if entry.get("slices"):
+                slices = tuple(self._slices(entry["slices"], f"{at}.slices"))
+            else:
+                slices = (self._module_models(entry["models"], f"{at}.models"),)
+            yield MergeModule(name=str(name), slices=slices, options=options)
+
+    def _module_models(self, data: Any, place: str) -> MergeSlice:
+        sources = []
+        for entry, at in self._listed(data, place, ("model", "parameters")):
+            model = self._model(entry["model"], f"{at}.model")
+            own = self._options(entry.get("parameters"), f"{at}.parameters", each=True)
+            sources.append(SliceSource(model=self._place(model), options=own))
+        return MergeSlice(sources=tuple(sources))
+
+    def _listed(
+        self, data: Any, place: str, known: tuple[str, ...], needed: str = "model"
+    ) -> Iterator[tuple[Mapping[str, Any], str]]:
+        if not isinstance(data, list) or not data:
+            raise self._fault(f"field '{place}' must be a list of {needed}s".replace("ss", "s"))
+        for number, entry in enumerate(data):
+            at = f"{place}[{number}]"
+            if not isinstance(entry, Mapping) or needed not in entry:
+                raise self._fault(f"{at} has no field '{needed}'")
+            self._check_fields(entry, known, f"{at}: ")
+            yield entry, at
+
+    def _is_base(self, model: ModelRef) -> bool:
+        return self._peer.takes_base and model == self._base
+
+    def _place(self, model: ModelRef) -> int:
+        """Give a model's place among those that are merged."""
+        if self._is_base(model):
+            return BASE
+        if model not in self._experts:
+            self._experts.append(model)
+        return self._experts.index(model)
+
+    def _place_of_any(self, value: Any, place: str) -> int:
+        """Give the place of a model that lends tokens."""
+        model = self._model(value, place)
+        return BASE if model == self._base else self._place(model)
+
+    # --- parameters -------------------------------------------------------------------------
+
+    @property
+    def _common_names(self) -> frozenset[str]:
+        return frozenset(translated(self._peer, _fill(self._peer.common)))
+
+    @property
+    def _each_names(self) -> tuple[str, ...]:
+        return tuple(self._peer.each)
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        both = {**self._peer.common, **self._peer.each}
+        given = {name: value for name, value in both.items() if value is not REQUIRED}
+        return self._only_ours(translated(self._peer, given))
+
+    def _with_defaults(self, options: Mapping[str, Any], *, only_common: bool) -> dict[str, Any]:
+        names = self._common_names if only_common else {*self._common_names, *self._each_names}
+        found = {}
+        for name in [*self._defaults, *options]:
+            chain = [scope[name] for scope in (options, self._defaults) if name in scope]
+            if name in names:
+                found[name] = followed_by(chain)
         return found
 
-    def _model(self, value: Any, place: str) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, Mapping):
-            model = value.get("model")
-            path = model.get("path") if isinstance(model, Mapping) else None
-            if set(value) != {"model"} or not isinstance(model, Mapping) or set(model) != {"path"}:
-                raise self._fault(
-                    f"{place}: only a plain path is understood, not revisions, adapters or "
-                    "architectures"
-                )
-            value = path
-        if not isinstance(value, str) or not value:
-            raise self._fault(f"{place} is {value!r}, not a path")
-        if "+" in value and not Path(value).exists():
-            raise self._fault(
-                f"{place}: '{value}' names an adapter after '+'",
-                "Write the folder of the adapter itself as the model.",
-            )
-        return value
-
-    def _parameters(self, values: Any, place: str) -> dict[str, Any]:
+    def _options(self, values: Any, place: str, *, each: bool = False) -> dict[str, Any]:
+        """Read the parameters of one scope as options of ours."""
         if values is None:
             return {}
         if not isinstance(values, Mapping):
             raise self._fault(f"{place} is {values!r}, not named values")
+        known = self._peer.each if each else {**self._peer.common, **self._peer.each}
+        kept = {}
         for name, value in values.items():
-            if isinstance(value, list):
-                holds_filters = any(isinstance(part, Mapping) for part in value)
-                what = "filters" if holds_filters else "a gradient"
-                raise self._fault(f"{place}.{name}: {what} over layers is not in this version")
-            if isinstance(value, Mapping):
-                raise self._fault(f"{place}.{name}: filters are not in this version")
-        return dict(values)
+            if name in NO_EFFECT:
+                if value:
+                    self._note(f"{name} changes no number and is not needed.")
+            elif name not in known:
+                self._note(f"{place}: '{name}' is no parameter of {self._peer.id} there.")
+            else:
+                self._check_value(value, f"{place}.{name}")
+                kept[name] = value
+        try:
+            return self._only_ours(translated(self._peer, kept))
+        except ValueError as error:
+            names = ", ".join(kept)
+            raise self._fault(f"{place} ({names}): {error}") from error
 
-    def _options(self, peer: _Peer, common: Mapping[str, Any]) -> Setting:
+    def _check_value(self, value: Any, place: str) -> None:
+        try:
+            check_value(value, place)
+        except OptionError as error:
+            raise self._fault(f"{place} {error.what}", error.fix) from error
+
+    def _only_ours(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what our method does not have where its value says nothing."""
         from deltaworks.methods import merging_method
 
-        known = {*peer.common, *peer.each, "int8_mask"}
-        self._refuse_unknown(common, known, "parameters", peer)
-        if common.get("int8_mask"):
-            self._notes.append("int8_mask changes no number and is not needed.")
-        values = dict(self._values(peer.common, common, f"parameters of {peer.id}"))
-        values = self._translated(peer, values)
-        if merging_method(peer.id).is_random:
-            self._notes.append("mergekit's random choices cannot be repeated; the seed makes ours.")
-        return Setting(method=peer.id, options=_known_options(peer.id, values, self._fault))
-
-    def _translated(self, peer: _Peer, values: dict[str, Any]) -> dict[str, Any]:
-        """Say in our options what it says with flags."""
-        if peer.id in {"dare-linear", "dare-ties"}:
-            return values | {"rescale": "l1" if self._flag(values, "rescale") else "none"}
-        if peer.id == "nuslerp":
-            lines = "columns" if self._flag(values, "nuslerp_row_wise") else "rows"
-            return {"vectors": "tensor" if self._flag(values, "nuslerp_flatten") else lines}
-        return values
-
-    def _flag(self, values: Mapping[str, Any], name: str) -> bool:
-        value = values[name]
-        if not isinstance(value, bool):
-            raise self._fault(f"parameters.{name} is {value!r}, not true or false")
-        return value
-
-    def _experts(
-        self,
-        peer: _Peer,
-        base: str,
-        models: list[tuple[str, dict[str, Any]]],
-        common: Mapping[str, Any],
-    ) -> Iterator[MergeInput]:
-        for number, (path, own) in enumerate(models):
-            place = f"models[{number}].parameters"
-            self._refuse_unknown(own, {*peer.each, "int8_mask"}, place, peer)
-            if peer.takes_base and path == base:
-                if own:
-                    self._notes.append("Parameters of the base itself change nothing.")
-                continue
-            values = dict(self._values(peer.each, {**common, **own}, f"model '{path}'"))
-            yield MergeInput(model=ModelRef(path=path), options=values)
-
-    def _values(
-        self, wanted: Mapping[str, Any], given: Mapping[str, Any], place: str
-    ) -> Iterator[tuple[str, Any]]:
-        for name, default in wanted.items():
-            value = given.get(name, default)
-            if value is _REQUIRED:
-                raise self._fault(f"{place}: parameter '{name}' is missing")
-            yield _OURS.get(name, name), value
-
-    def _refuse_unknown(
-        self, given: Mapping[str, Any], known: set[str], place: str, peer: _Peer
-    ) -> None:
-        for name in given:
-            if name not in known:
-                names = ", ".join(sorted(known))
+        method = merging_method(self._peer.id)
+        fields = {*method.options.model_fields, *method.expert_options.model_fields}
+        neutral = {"normalize": False, "scale": 1.0, "eps": 1e-8, "rescale": False}
+        kept = {}
+        for name, value in values.items():
+            if name in fields:
+                kept[name] = value
+            elif name not in neutral or value != neutral[name]:
                 raise self._fault(
-                    f"{place}: '{name}' is no parameter of {peer.id} (known: {names})"
+                    f"parameter '{name}' is {value!r}; {self._peer.id} has no such option"
                 )
+        return kept
 
-    def _check_base(self, peer: _Peer, base: str, paths: list[str]) -> None:
-        if peer.base == "needed" and not base:
-            raise self._fault(f"merge_method {peer.id} needs a base_model")
-        if peer.base == "alike" and base and base not in paths:
-            lack = "has no weight" if "weight" in peer.each else "is not among the models"
-            raise self._fault(
-                f"base_model '{base}' {lack}",
-                f"{peer.id} treats every model alike: list it under models, or leave it out.",
-            )
-        twice = {path for path in paths if paths.count(path) > 1}
-        if twice:
-            raise self._fault(f"models: '{min(twice)}' is listed twice")
+    def _ignore_of_base(self, own: Mapping[str, Any]) -> None:
+        if own:
+            self._note("Parameters of the base itself change nothing.")
 
-    def _out_dtype(self) -> str:
-        dtype, out = self._data.get("dtype"), self._data.get("out_dtype")
-        for name, value in (("dtype", dtype), ("out_dtype", out)):
-            if value is not None and value not in _DTYPES:
-                raise self._fault(f"{name} is {value!r} (known: {', '.join(_DTYPES)})")
-        if dtype not in {None, "float32"}:
-            self._notes.append(
-                f"dtype {dtype}: computed in float32 all the same, and rounded once at the end."
-            )
-        chosen = out or dtype
-        return _DTYPES[chosen] if chosen else ""
+    # --- the rest ---------------------------------------------------------------------------
+
+    def _check_fields(self, data: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+        for name in data:
+            if name not in known:
+                listed = ", ".join(known)
+                raise self._fault(f"{place}unknown field '{name}' (known: {listed})")
+
+    def _model(self, value: Any, place: str) -> ModelRef:
+        return model_reference(value, place, self._where)
+
+    def _dtype(self, name: str) -> str:
+        value = self._data.get(name)
+        if value is not None and value not in DTYPES:
+            raise self._fault(f"{name} is {value!r} (known: {', '.join(DTYPES)})")
+        return DTYPES[value] if value else ""
+
+    def _chat_template(self) -> str:
+        value = self._data.get("chat_template")
+        if value is not None and not isinstance(value, str):
+            raise self._fault(f"chat_template is {value!r}, not text")
+        return value or ""
+
+    def _said(self) -> Iterator[str]:
+        from deltaworks.methods import merging_method
+
+        yield from self._notes
+        if merging_method(self._peer.id).is_random:
+            yield "mergekit's random choices cannot be repeated; the seed makes ours."
+
+    def _note(self, text: str) -> None:
+        self._notes[text] = None
 
     def _fault(self, what: str, fix: str = "") -> OptionError:
         return OptionError(what, where=self._where, fix=fix)
 
 
-def _known_options(method_id: str, values: dict[str, Any], fault: Any) -> dict[str, Any]:
-    """Leave out what our method does not have where its value says nothing."""
-    from deltaworks.methods import merging_method
+def _fill(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put something in place of defaults that are missing."""
+    return {name: 0.0 if value is REQUIRED else value for name, value in values.items()}
 
-    fields = merging_method(method_id).options.model_fields
-    neutral = {"normalize": False, "scale": 1.0}
-    kept = {}
-    for name, value in values.items():
-        if name in fields:
-            kept[name] = value
-        elif name not in neutral or value != neutral[name]:
-            raise fault(f"parameter '{name}' is {value!r}; {method_id} has no such option")
-    return kept
+
+def _text(model: ModelRef) -> str:
+    return f"{model.path}+{model.adapter}" if model.adapter else model.path

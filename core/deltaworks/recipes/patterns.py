@@ -43,10 +43,19 @@ def varies(value: Any) -> bool:
     return isinstance(value, list | tuple | Mapping)
 
 
-def with_default(value: Any, default: Any) -> Any:
-    """Give the value, and the default where no filter of it fits."""
-    conditions = _conditions(value)
-    return value if conditions is None else [*conditions, {"filter": "*", "value": default}]
+def followed_by(values: Sequence[Any]) -> Any:
+    """Join values of several scopes: where no filter of one fits, the next one holds.
+
+    Args:
+        values: of one option, the innermost scope's first; at least one.
+    """
+    joined: list[Any] = []
+    for value in values:
+        conditions = _conditions(value)
+        if conditions is None:
+            return [*joined, {"filter": "*", "value": value}] if joined else value
+        joined += conditions
+    return joined
 
 
 def check_value(value: Any, where: str) -> None:

@@ -41,6 +41,7 @@ def test_ids_are_the_known_ones() -> None:
     }
     assert set(MERGING) == {
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),
+        "passthrough",
         *("task-arithmetic", "ties", "dare-linear", "dare-ties", "breadcrumbs"),
         *("breadcrumbs-ties", "della", "della-linear", "sce", "ram", "ramplus-tl", "model-stock"),
         *("consensus-ta", "tsv-merge", "iso-c", "iso-cts", "star", "cart", "wudi", "doge-ta"),

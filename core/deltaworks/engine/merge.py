@@ -15,6 +15,7 @@ from deltaworks.engine.encoding import prefetch, same_words
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
 from deltaworks.engine.journal import Journal
+from deltaworks.engine.merge_facts import Facts, find_facts
 from deltaworks.engine.merge_plan import MergeJob, open_merge
 from deltaworks.engine.merge_types import MergeTask
 from deltaworks.engine.merged_files import merged_side_files
@@ -62,13 +63,21 @@ def run_merge(recipe: MergeRecipe, control: JobControl, *, resume: bool = False)
         with Run("merge", plan, control, notes=notes) as run:
             for warning in plan.notes:
                 run.warn(warning)
-            n_bytes = _write(job, plan.items, side_files, run, resume=resume)
+            with run.stage("surveys"):
+                facts = find_facts(job, control, open_files)
+            n_bytes = _write(job, facts, plan.items, side_files, run, resume=resume)
             run.finish()
             return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
 
 
 def _write(
-    job: MergeJob, items: tuple[WorkItem, ...], side_files: Any, run: Run, *, resume: bool
+    job: MergeJob,
+    facts: Facts,
+    items: tuple[WorkItem, ...],
+    side_files: Any,
+    run: Run,
+    *,
+    resume: bool,
 ) -> int:
     lasting = lasting_recipe(job.recipe)
     metadata = {"format": "pt", "deltaworks_recipe": json.dumps(lasting, separators=(",", ":"))}
@@ -100,7 +109,7 @@ def _write(
                 left,
                 Steps(
                     lambda item: _read(job, item),
-                    lambda item, data: _compute(job, item, data),
+                    lambda item, data: _compute(job, facts, item, data),
                     write,
                 ),
                 budget=ByteBudget(job.recipe.memory_bytes),
@@ -119,12 +128,12 @@ def _read(job: MergeJob, item: WorkItem) -> _Read:
     return start, [prefetch(job.words(source, rows)) for source in task.sources]
 
 
-def _compute(job: MergeJob, item: WorkItem, data: _Read) -> _Merged:
+def _compute(job: MergeJob, facts: Facts, item: WorkItem, data: _Read) -> _Merged:
     task = job.tasks[item.tensor]
     if task.copied is not None:
         return _copied(job, task, data)
     base, experts = data
-    words = tensor_words(_merged(job, task, item, base, experts))
+    words = tensor_words(_merged(job, facts, item, base, experts))
     return words, checksum(words), ""
 
 
@@ -142,8 +151,9 @@ def _copied(job: MergeJob, task: MergeTask, data: _Read) -> _Merged:
 
 
 def _merged(
-    job: MergeJob, task: MergeTask, item: WorkItem, base: Words | None, experts: list[Words]
+    job: MergeJob, facts: Facts, item: WorkItem, base: Words | None, experts: list[Words]
 ) -> Tensor:
+    task = job.tasks[item.tensor]
     assert task.method is not None
     shape = experts[0].shape
     inputs = MergeInputs(
@@ -154,6 +164,7 @@ def _merged(
             for source, words in zip(task.sources, experts, strict=True)
         ),
     )
+    inputs = facts.complete(job, task, inputs)
     options = task.options
     assert options is not None
     if task.method.is_elementwise:
@@ -170,12 +181,13 @@ def _merged_in_pieces(
     out = torch.empty(inputs.spec.shape, dtype=torch_dtype(dtype))
     flat = out.view(-1)
     base = None if inputs.base is None else inputs.base.reshape(-1)
-    experts = [(expert.tensor.reshape(-1), expert.options) for expert in inputs.experts]
+    experts = [(expert.tensor.reshape(-1), expert) for expert in inputs.experts]
     for span in spans(len(flat)):
-        piece = MergeInputs(
-            replace(inputs.spec, shape=(span.stop - span.start,)),
-            None if base is None else base[span],
-            tuple(MergeExpert(tensor[span], own) for tensor, own in experts),
+        piece = replace(
+            inputs,
+            spec=replace(inputs.spec, shape=(span.stop - span.start,)),
+            base=None if base is None else base[span],
+            experts=tuple(replace(own, tensor=tensor[span]) for tensor, own in experts),
         )
         flat[span] = _rounded(method.merge(piece, options), dtype, inputs.spec.name)
     return out

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, FLOATING
 from deltaworks.engine import checks
+from deltaworks.engine.merge_facts import sparsifier_of
 from deltaworks.engine.merge_inputs import BASE, MergeModels, misfits, named_models, open_models
 from deltaworks.engine.merge_tasks import Sorter, known_options, takes_base
 from deltaworks.engine.merge_types import MergeTask, Source
@@ -131,7 +132,7 @@ class MergeJob:
         work = task.method.working_bytes if task.method else _COPY_BYTES
         per_element = work + sum(DTYPE_BYTES[self.dtype(source)] for source in task.read)
         limit = min(_CHUNK, max(_SMALLEST_CHUNK, self.recipe.memory_bytes // (4 * per_element)))
-        may_split = task.method is None or task.method.is_elementwise
+        may_split = task.method is None or (task.method.is_elementwise and self.recipe.pre is None)
         if not may_split or not info.shape or info.n_elements <= limit:
             yield None
             return
@@ -167,6 +168,12 @@ def _method(recipe: MergeRecipe, faults: list[AppError]) -> MergingMethod | None
         return None
     faults += check_patterns(recipe, known_options(recipe, method))
     faults += _needs(recipe, method, f"method '{method.id}'")
+    try:
+        sparsifier_of(recipe.pre)
+    except OptionError as error:
+        faults.append(error)
+    if recipe.pre is not None and recipe.base is None:
+        faults.append(OptionError("a sparsifier needs a base", fix="Choose the experts' base."))
     for name in ("dtype", "out_dtype"):
         value = getattr(recipe, name)
         if value and value not in FLOATING:

@@ -101,6 +101,9 @@ class MergeInput(Document):
 
     model: ModelRef
     options: dict[str, Any] = {}
+    texts: str = Field(
+        default="", description="A .txt or .jsonl file of its task, for methods that need one."
+    )
 
 
 class SliceSource(Document):
@@ -169,6 +172,11 @@ class MergeRecipe(Common):
     base: ModelRef | None = None
     experts: tuple[MergeInput, ...] = Field(min_length=1)
     setting: Setting
+    pre: Setting | None = Field(
+        default=None,
+        description="A compression method that makes every expert's change sparse first.",
+    )
+    calibration: Calibration = Calibration()
     slices: tuple[MergeSlice, ...] = Field(
         default=(), description="The result's layers from the first on; empty: all of every model."
     )

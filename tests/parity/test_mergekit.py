@@ -12,9 +12,11 @@ from safetensors import safe_open
 
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.numerics.rounding import Arithmetic
 
 GOLDENS = Path(__file__).with_name("mergekit-0.1.5.safetensors")
 RENAMED = {"lambda": "scale", "normalize_weights": "normalize"}
+DTYPES = {"float32": "F32", "bfloat16": "BF16"}
 EACH = {"weights": "weight", "densities": "density", "gammas": "gamma"}
 
 
@@ -47,7 +49,9 @@ def _merged(case: dict[str, Any], tensors: dict[str, torch.Tensor]) -> torch.Ten
         experts.append(MergeExpert(tensor, method.expert_options(**own)))
     base = tensors["base"].to(dtype)
     shape = tuple(base.shape)
-    inputs = MergeInputs(TensorSpec("w", shape), None if case.get("bare") else base, tuple(experts))
+    arithmetic = Arithmetic("mergekit-0.1.5", DTYPES[case["dtype"]])
+    bare = None if case.get("bare") else base
+    inputs = MergeInputs(TensorSpec("w", shape), bare, tuple(experts), arithmetic=arithmetic)
     return method.merge(inputs, method.options(**_options(case))).to(dtype)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deltaworks.errors import NotFiniteError
-from deltaworks.methods.method import Fill, MergeInputs, StreamInputs
+from deltaworks.errors import MismatchError, NotFiniteError, OptionError
+from deltaworks.methods.method import Fill, MergeInputs, StreamInputs, TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.rounding import Arithmetic, Floats, is_finite
 from deltaworks.numerics.stored import Stored
@@ -34,14 +34,16 @@ def merge_streamed(
     """
     import torch
 
-    def see(tensor: Tensor) -> Stored:
-        dtype = dtype_name(tensor.dtype)
-        return stored(tensor_words(tensor), dtype, inputs.arithmetic)
+    def see(tensor: Tensor, who: str) -> Stored:
+        check_shape(tuple(tensor.shape), inputs.spec, who)
+        return stored(tensor_words(tensor), dtype_name(tensor.dtype), inputs.arithmetic)
 
+    if not inputs.experts:
+        raise OptionError("a merge needs at least one expert", where=inputs.spec.name)
     seen = StreamInputs(
         inputs.spec,
-        None if inputs.base is None else see(inputs.base),
-        tuple(see(expert.tensor) for expert in inputs.experts),
+        None if inputs.base is None else see(inputs.base, "the base"),
+        tuple(see(expert.tensor, "an expert") for expert in inputs.experts),
         tuple(expert.options for expert in inputs.experts),
         inputs.arithmetic,
     )
@@ -65,6 +67,20 @@ def merge_all(
             if not is_finite(out[span]):
                 raise not_finite(inputs.spec.name)
     return out
+
+
+def check_shape(shape: tuple[int, ...], spec: TensorSpec, who: str) -> None:
+    """Refuse a tensor of another shape.
+
+    Raises:
+        MismatchError: it has one.
+    """
+    if shape != spec.shape:
+        raise MismatchError(
+            f"{who} has shape {list(shape)} where {list(spec.shape)} is needed",
+            where=spec.name,
+            fix="Merge models of one architecture",
+        )
 
 
 def not_finite(name: str) -> NotFiniteError:

@@ -37,6 +37,10 @@ class Stored:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __getitem__(self, part: slice) -> Stored:
+        """See a stretch."""
+        return Stored(self.words[part], self.dtype, self.loads)
+
     def into(self, span: slice, out: Floats) -> None:
         """Read a stretch as float32."""
         widen(self.words[span], self.dtype, out)

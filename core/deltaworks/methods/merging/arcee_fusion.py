@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deltaworks.methods.merging.kernel import checked, flat_base, is_finite, not_finite, one_expert
+from deltaworks.methods.merging.pieces import Delta, Doubles, base_of, one_of
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.chunks import row_spans, spans
+from deltaworks.methods.streaming import not_finite
+from deltaworks.numerics.chunks import row_spans
+from deltaworks.numerics.rounding import is_finite
 from deltaworks.numerics.seeds import raw_words
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs, TensorSpec
+    from deltaworks.methods.method import Fill, StreamInputs, TensorSpec
     from deltaworks.numerics.selection import Floats
+    from deltaworks.numerics.stored import Stored
 
 _LEAST_CHANCE = 1e-8
 _MOST_EXACT = 1_000_000
+_PIECE = 1 << 15
 
 
 class ArceeFusionOptions(Options):
@@ -35,7 +37,7 @@ class ArceeFusionExpertOptions(Options):
     """The other model has no options of its own."""
 
 
-def merge(inputs: MergeInputs, options: ArceeFusionOptions) -> Tensor:  # noqa: ARG001
+def stream(inputs: StreamInputs, options: ArceeFusionOptions) -> Fill:  # noqa: ARG001
     """Take the other model where ``|delta| KL(row)`` is above its outlier threshold.
 
     The threshold is ``median + 1.5 (third quartile - first quartile)`` of the tensor.
@@ -43,36 +45,55 @@ def merge(inputs: MergeInputs, options: ArceeFusionOptions) -> Tensor:  # noqa: 
     Raises:
         NotFiniteError: an input holds NaN or infinity.
     """
-    import torch
-
-    base, other = flat_base(inputs), one_expert(inputs, "arcee-fusion")
-    out = torch.empty(base.numel())
-    _score(base, other, inputs.spec, out)
-    if not is_finite(out):
+    base, other, exact = base_of(inputs), one_of(inputs, "arcee-fusion"), inputs.arithmetic
+    scores = np.empty(len(base), dtype=np.float32)
+    _score(base, other, inputs.spec, scores)
+    if not is_finite(scores):
         raise not_finite(inputs.spec.name)
-    least = threshold(out.numpy(), inputs.spec) if len(out) else 0.0
-    for span in spans(len(out)):
-        piece, start = out[span], base[span].float()
-        is_taken = piece >= least
-        piece.copy_(torch.where(is_taken, start + (other[span].float() - start), start))
-    return checked(out, inputs)
+    least = np.float32(threshold(scores, inputs.spec)) if len(scores) else np.float32(0.0)
+    (start_row,) = inputs.room.rows(1)
+    delta = Delta(base, other, exact, start_row[None])
+
+    def fill(span: slice, out: Floats) -> None:
+        start = start_row[: len(out)]
+        base.into(span, start)
+        delta.onto(span, start, out)
+        np.multiply(out, scores[span] >= least, out=out)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def _score(base: Tensor, other: Tensor, spec: TensorSpec, out: Tensor) -> None:
+def _score(base: Stored, other: Stored, spec: TensorSpec, out: Floats) -> None:
     """Write each weight's importance: its change times the divergence of its row."""
-    import torch
-
     cols = spec.shape[-1] if spec.shape else 1
     if len(out) == 0:
         return
-    shape = (len(out) // cols, cols)
-    starts, ends, scores = base.view(shape), other.view(shape), out.view(shape)
-    for span in row_spans(*shape):
-        start, end = starts[span].double(), ends[span].double()
-        chance = torch.softmax(end, -1) + _LEAST_CHANCE
-        before = torch.softmax(start, -1) + _LEAST_CHANCE
-        divergence = (chance * (chance / before).log_()).sum(-1, keepdim=True)
-        scores[span] = ((end - start).abs_() * divergence).float()
+    scores = out.reshape(-1, cols)
+    buffer = np.empty(0, dtype=np.float32)
+    for span in row_spans(*scores.shape, _PIECE):
+        flat = slice(span.start * cols, span.stop * cols)
+        if len(buffer) < flat.stop - flat.start:
+            buffer = np.empty(flat.stop - flat.start, dtype=np.float32)
+        start, end = (_doubles(one, flat, buffer).reshape(-1, cols) for one in (base, other))
+        chance, before = _chances(end), _chances(start)
+        divergence = (chance * np.log(chance / before)).sum(axis=-1, keepdims=True)
+        scores[span] = np.abs(end - start) * divergence
+
+
+def _doubles(stored: Stored, span: slice, buffer: Floats) -> Doubles:
+    values = buffer[: span.stop - span.start]
+    stored.into(span, values)
+    return values.astype(np.float64)
+
+
+def _chances(rows: Doubles) -> Doubles:
+    """Softmax of every row, none of them zero."""
+    powers: Doubles = np.exp(rows - rows.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    powers += _LEAST_CHANCE
+    return powers
 
 
 def threshold(scores: Floats, spec: TensorSpec) -> float:
@@ -103,5 +124,6 @@ METHOD = MergingMethod(
     needs=Needs(min_experts=1, max_experts=1),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     is_random=True,
-    merge=merge,
+    stream=stream,
+    working_bytes=4,
 )

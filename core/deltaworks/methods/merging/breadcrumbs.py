@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
 from deltaworks.methods.merging.kept import Band
-from deltaworks.methods.merging.kernel import is_finite, not_finite
-from deltaworks.methods.merging.task_vectors import Place, Rule, merge_task_vectors
+from deltaworks.methods.merging.pieces import Delta
+from deltaworks.methods.merging.task_vectors import N_BUFFERS, Place, Rule, stream_task_vectors
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.selection import Floats, magnitude_cut
+from deltaworks.methods.streaming import not_finite
+from deltaworks.numerics.thresholds import INFINITE, find_thresholds
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class BreadcrumbsOptions(Options):
@@ -84,14 +83,14 @@ class BreadcrumbsTiesExpertOptions(BreadcrumbsExpertOptions):
     )
 
 
-def merge_linear(inputs: MergeInputs, options: BreadcrumbsOptions) -> Tensor:
+def stream_linear(inputs: StreamInputs, options: BreadcrumbsOptions) -> Fill:
     """Drop both ends, sum, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=False))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=False))
 
 
-def merge_ties(inputs: MergeInputs, options: BreadcrumbsTiesOptions) -> Tensor:
+def stream_ties(inputs: StreamInputs, options: BreadcrumbsTiesOptions) -> Fill:
     """Drop both ends, elect signs, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=True))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=True))
 
 
 def _rule(options: BreadcrumbsOptions, *, elects_signs: bool) -> Rule:
@@ -104,20 +103,19 @@ def _rule(options: BreadcrumbsOptions, *, elects_signs: bool) -> Rule:
     )
 
 
-def _between(values: Floats, own: BreadcrumbsExpertOptions, place: Place) -> Band:
+def _between(delta: Delta, own: BreadcrumbsExpertOptions, place: Place) -> Band:
     """Keep ``int(density n)`` magnitudes below the ``int(gamma n)`` largest.
 
     Raises:
         NotFiniteError: NaN or infinity would be dropped as an outlier, in silence.
     """
-    import torch
-
-    if not is_finite(torch.from_numpy(values)):
-        raise not_finite(place.spec.name)
-    count = len(values)
+    count = len(delta)
     keep = max(1, int(own.density * count))
     outliers = min(int(own.gamma * count), count - keep)
-    return Band(magnitude_cut(values, keep + outliers), magnitude_cut(values, outliers))
+    found = find_thresholds(delta, [keep + outliers, outliers])
+    if found.largest >= INFINITE:
+        raise not_finite(place.spec.name)
+    return Band(*found.thresholds)
 
 
 LINEAR = MergingMethod(
@@ -131,7 +129,8 @@ LINEAR = MergingMethod(
     options=BreadcrumbsOptions,
     expert_options=BreadcrumbsExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge_linear,
+    stream=stream_linear,
+    n_buffers=N_BUFFERS,
 )
 
 TIES = MergingMethod(
@@ -145,5 +144,6 @@ TIES = MergingMethod(
     options=BreadcrumbsTiesOptions,
     expert_options=BreadcrumbsTiesExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge_ties,
+    stream=stream_ties,
+    n_buffers=N_BUFFERS,
 )

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deltaworks.methods.merging.fields import scale_field
-from deltaworks.methods.merging.kernel import (
-    checked,
-    flat_base,
-    flat_experts,
-    is_finite,
-    not_finite,
-)
+from deltaworks.methods.merging.pieces import Delta, base_of
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.chunks import spans
-from deltaworks.numerics.gram import difference
+from deltaworks.methods.streaming import not_finite
+from deltaworks.numerics.rounding import is_finite
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
 
 class ConsensusOptions(Options):
@@ -63,7 +58,7 @@ class ConsensusExpertOptions(Options):
     """All experts count the same."""
 
 
-def merge(inputs: MergeInputs, options: ConsensusOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: ConsensusOptions) -> Fill:
     """Give the base plus the summed delta where enough masks are set.
 
     Mask i is ``|delta_i| > threshold |sum - delta_i|``.
@@ -71,25 +66,33 @@ def merge(inputs: MergeInputs, options: ConsensusOptions) -> Tensor:
     Raises:
         NotFiniteError: an input holds NaN, which no mask would notice.
     """
-    import torch
+    base, exact = base_of(inputs), inputs.arithmetic
+    needed = min(options.agreeing, len(inputs.experts))
+    least, scale = np.float32(options.threshold), np.float32(options.scale)
+    rows = inputs.room.rows(len(inputs.experts) + 2)
+    each = [Delta(base, expert, exact, rows[:0]) for expert in inputs.experts]
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    needed = min(options.agreeing, len(experts))
-    out = torch.empty(base.numel())
-    for span in spans(len(out)):
-        start = base[span].float()
-        deltas = [difference(expert[span], start) for expert in experts]
-        total = torch.zeros(len(start))
-        for delta in deltas:
-            total += delta
-        if not is_finite(total):
+    def fill(span: slice, out: Floats) -> None:
+        start, others = rows[:2, : len(out)]
+        deltas = rows[2 : 2 + len(each), : len(out)]
+        base.into(span, start)
+        out.fill(0.0)
+        for row, delta in zip(deltas, each, strict=True):
+            np.add(out, delta.onto(span, start, row), out=out)
+        if not is_finite(out):
             raise not_finite(inputs.spec.name)
-        votes = torch.zeros(len(start), dtype=torch.int32)
-        for delta in deltas:
-            votes += delta.abs() > (total - delta).abs_().mul_(options.threshold)
-        merged = torch.where(votes >= needed, total, torch.zeros_like(total))
-        out[span] = merged.mul_(options.scale).add_(start)
-    return checked(out, inputs)
+        votes = np.zeros(len(out), dtype=np.uint16)
+        for row in deltas:
+            np.subtract(out, row, out=others)
+            np.abs(others, out=others)
+            np.multiply(others, least, out=others)
+            votes += np.abs(row, out=row) > others
+        np.multiply(out, votes >= needed, out=out)
+        np.multiply(out, scale, out=out)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
 METHOD = MergingMethod(
@@ -105,6 +108,7 @@ METHOD = MergingMethod(
     needs=Needs(min_experts=2),
     evidence="Built from formulas read in published code; not compared with its outputs. "
     "One fixed threshold where the authors choose by validation data.",
-    merge=merge,
+    stream=stream,
+    n_buffers=4,
     is_elementwise=True,
 )

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING
 from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
 from deltaworks.methods.merging.kept import Chosen
 from deltaworks.methods.merging.task_vectors import (
+    N_BUFFERS,
     Place,
     Rescale,
     Rule,
-    merge_task_vectors,
     stream_of,
+    stream_task_vectors,
 )
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.masks import bernoulli_mask
+from deltaworks.numerics.draws import drawn_bits
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
-    from deltaworks.numerics.selection import Floats
+    from deltaworks.methods.merging.pieces import Delta
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class DareLinearOptions(Options):
@@ -81,14 +80,14 @@ class DareTiesExpertOptions(DareLinearExpertOptions):
     )
 
 
-def merge_linear(inputs: MergeInputs, options: DareLinearOptions) -> Tensor:
+def stream_linear(inputs: StreamInputs, options: DareLinearOptions) -> Fill:
     """Drop at random, rescale, sum, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=False))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=False))
 
 
-def merge_ties(inputs: MergeInputs, options: DareTiesOptions) -> Tensor:
+def stream_ties(inputs: StreamInputs, options: DareTiesOptions) -> Fill:
     """Drop at random, rescale, elect signs, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=True))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=True))
 
 
 def _rule(options: DareLinearOptions, *, elects_signs: bool) -> Rule:
@@ -101,10 +100,9 @@ def _rule(options: DareLinearOptions, *, elects_signs: bool) -> Rule:
     )
 
 
-def _random(values: Floats, own: DareLinearExpertOptions, place: Place) -> Chosen:
-    drop_rate = 1.0 - own.density
+def _random(delta: Delta, own: DareLinearExpertOptions, place: Place) -> Chosen:
     spec = place.spec
-    return Chosen.of(bernoulli_mask(spec.seed, spec.name, len(values), drop_rate, stream_of(place)))
+    return Chosen(drawn_bits(spec.seed, spec.name, len(delta), own.density, stream_of(place)))
 
 
 _EVIDENCE = (
@@ -124,7 +122,9 @@ LINEAR = MergingMethod(
     expert_options=DareLinearExpertOptions,
     evidence=_EVIDENCE,
     is_random=True,
-    merge=merge_linear,
+    stream=stream_linear,
+    n_buffers=N_BUFFERS,
+    working_bytes=1,
 )
 
 TIES = MergingMethod(
@@ -139,5 +139,7 @@ TIES = MergingMethod(
     expert_options=DareTiesExpertOptions,
     evidence=_EVIDENCE,
     is_random=True,
-    merge=merge_ties,
+    stream=stream_ties,
+    n_buffers=N_BUFFERS,
+    working_bytes=1,
 )

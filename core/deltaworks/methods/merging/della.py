@@ -8,6 +8,7 @@ kept with the density itself, where mergekit divides by zero.
 
 from __future__ import annotations
 
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,18 +16,23 @@ from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
 from deltaworks.methods.merging.kept import Chosen
-from deltaworks.methods.merging.task_vectors import Place, Rule, merge_task_vectors, stream_of
+from deltaworks.methods.merging.task_vectors import (
+    N_BUFFERS,
+    Place,
+    Rule,
+    stream_of,
+    stream_task_vectors,
+)
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.chunks import row_spans
+from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.draws import draws_for, odds
 from deltaworks.numerics.matrices import as_stack
-from deltaworks.numerics.seeds import bits_for
+from deltaworks.numerics.selection import MAGNITUDE
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
-    from deltaworks.numerics.selection import Floats
+    from deltaworks.methods.merging.pieces import Delta
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class DellaOptions(Options):
@@ -101,14 +107,14 @@ class DellaLinearExpertOptions(DellaExpertOptions):
     weight: float = weight_field("Multiplies the delta of this model. Negative weights unlearn.")
 
 
-def merge_ties(inputs: MergeInputs, options: DellaOptions) -> Tensor:
+def stream_ties(inputs: StreamInputs, options: DellaOptions) -> Fill:
     """Drop by rank and chance, rescale, elect signs, average, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=True))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=True))
 
 
-def merge_linear(inputs: MergeInputs, options: DellaLinearOptions) -> Tensor:
+def stream_linear(inputs: StreamInputs, options: DellaLinearOptions) -> Fill:
     """Drop by rank and chance, rescale, sum, and add to the base."""
-    return merge_task_vectors(inputs, _rule(options, elects_signs=False))
+    return stream_task_vectors(inputs, _rule(options, elects_signs=False))
 
 
 def _rule(options: DellaOptions, *, elects_signs: bool) -> Rule:
@@ -121,23 +127,44 @@ def _rule(options: DellaOptions, *, elects_signs: bool) -> Rule:
     )
 
 
-def _by_rank(values: Floats, own: DellaExpertOptions, place: Place) -> Chosen:
+def _by_rank(delta: Delta, own: DellaExpertOptions, place: Place) -> Chosen:
     """Keep with chance ``density - epsilon + 2 epsilon r``, r from 0 to 1 by rank in the row."""
     stack = as_stack(place.spec.shape)
-    rows = values.reshape(stack.count * stack.rows, stack.cols)
-    mask = np.empty(rows.shape, dtype=np.bool_)
-    rank = np.linspace(0.0, 1.0, stack.cols) if stack.cols > 1 else np.full(stack.cols, 0.5)
-    chances = (own.density - own.epsilon) + 2.0 * own.epsilon * rank
-    bits = bits_for(place.spec.seed, place.spec.name, stream_of(place))
-    for span in row_spans(*rows.shape):
-        piece = np.abs(rows[span])
-        order = np.argsort(piece, axis=1, kind="stable")
-        drawn = (bits.random_raw(piece.size) >> np.uint64(11)) * 2.0**-53
-        kept = np.empty(piece.shape)
-        np.put_along_axis(kept, order, np.broadcast_to(chances, piece.shape), axis=1)
-        np.less(drawn.reshape(piece.shape), kept, out=mask[span])
-    return Chosen.of(mask.reshape(-1))
+    n_rows, cols = stack.count * stack.rows, stack.cols
+    rank = np.linspace(0.0, 1.0, cols) if cols > 1 else np.full(cols, 0.5)
+    chances = odds((own.density - own.epsilon) + 2.0 * own.epsilon * rank)
+    draws = draws_for(place.spec.seed, place.spec.name, stream_of(place))
+    bits = [np.empty(0, dtype=np.uint8)]
+    n_together = max(1, min(n_rows, _PIECE // max(1, cols))) * 8 // gcd(8, cols)
+    for first in range(0, n_rows, n_together):
+        rows = slice(first, min(first + n_together, n_rows))
+        order = _order(delta, rows, cols)
+        # The draws belong to the ranks: nothing has to be brought back into order.
+        is_kept = draws.words(order.size).reshape(order.shape) < chances
+        mask = np.zeros(order.size, dtype=np.bool_)
+        mask[(order + np.arange(0, order.size, cols)[:, None])[is_kept]] = True
+        bits.append(np.packbits(mask, bitorder="little"))
+    return Chosen(np.concatenate(bits))
 
+
+def _order(delta: Delta, rows: slice, cols: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Give the columns of every row by magnitude, equal ones by place."""
+    keys = np.empty((rows.stop - rows.start) * cols, dtype=np.int64)
+    begin = rows.start * cols
+    for span in spans(len(keys), _PIECE):
+        found = delta.piece(slice(begin + span.start, begin + span.stop)).view(np.int32)
+        np.bitwise_and(found, MAGNITUDE, out=keys[span])
+    table = keys.reshape(-1, cols)
+    # Magnitude above, place below: one sort of whole numbers, and no two are equal.
+    table <<= 32
+    table |= np.arange(cols)
+    table.sort(axis=1)
+    table &= _PLACE
+    return table
+
+
+_PLACE = np.int64((1 << 32) - 1)
+_PIECE = 1 << 15
 
 _EVIDENCE = (
     "Without dropping, compared with outputs of mergekit 0.1.5 in float32; chances and "
@@ -156,7 +183,9 @@ TIES = MergingMethod(
     expert_options=DellaExpertOptions,
     evidence=_EVIDENCE,
     is_random=True,
-    merge=merge_ties,
+    stream=stream_ties,
+    n_buffers=N_BUFFERS,
+    working_bytes=1,
 )
 
 LINEAR = MergingMethod(
@@ -171,5 +200,7 @@ LINEAR = MergingMethod(
     expert_options=DellaLinearExpertOptions,
     evidence=_EVIDENCE,
     is_random=True,
-    merge=merge_linear,
+    stream=stream_linear,
+    n_buffers=N_BUFFERS,
+    working_bytes=1,
 )

@@ -9,16 +9,14 @@ from __future__ import annotations
 from math import cos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.combination import combine
-from deltaworks.methods.merging.kernel import checked, flat_experts
+import numpy as np
+
+from deltaworks.methods.merging.pieces import Doubles, combination, dot_products
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.gram import gram
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class KarcherOptions(Options):
@@ -50,31 +48,28 @@ class KarcherExpertOptions(Options):
     """All models count the same."""
 
 
-def merge(inputs: MergeInputs, options: KarcherOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: KarcherOptions) -> Fill:
     """Give the Karcher mean of the directions, as long as the mean length."""
-    vectors = flat_experts(inputs)
-    if len(vectors) == 1:
-        return checked(vectors[0].float().clone(), inputs)
-    factors = _factors(gram(vectors), options)
-    return checked(combine(vectors, factors, None), inputs)
+    if len(inputs.experts) == 1:
+        return inputs.experts[0].into
+    dots = dot_products(inputs.experts, None, inputs.arithmetic)
+    return combination(inputs, _factors(dots, options), None)
 
 
-def _factors(dots: Tensor, options: KarcherOptions) -> list[float]:
+def _factors(dots: Doubles, options: KarcherOptions) -> list[float]:
     """Give the factor of each vector, from all dot products."""
-    import torch
-
-    lengths = dots.diagonal().clamp_min(0.0).sqrt()
+    lengths = np.sqrt(np.maximum(dots.diagonal(), 0.0))
     # Not "> tol": lengths of NaN must go through, to be found at the end.
     has_direction = ~(lengths <= options.tol)
     if not has_direction.any():
         return [0.0] * len(lengths)
-    shrink = torch.where(has_direction, 1.0 / lengths, torch.zeros_like(lengths))
-    mean = _mean(dots * shrink[:, None] * shrink, has_direction.double(), options)
+    shrink = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=has_direction)
+    mean = _mean(dots * shrink[:, None] * shrink, has_direction.astype(np.float64), options)
     factors: list[float] = (mean * shrink * lengths.mean()).tolist()
     return factors
 
 
-def _mean(unit_dots: Tensor, has_direction: Tensor, options: KarcherOptions) -> Tensor:
+def _mean(unit_dots: Doubles, has_direction: Doubles, options: KarcherOptions) -> Doubles:
     """Find the mean as a weighted sum of unit vectors.
 
     Args:
@@ -82,19 +77,19 @@ def _mean(unit_dots: Tensor, has_direction: Tensor, options: KarcherOptions) -> 
         has_direction: 1 for vectors that take part, else 0.
         options: when to stop.
     """
-    import torch
-
     shares = has_direction / has_direction.sum()
     length = _length(shares, unit_dots)
-    mean = shares / length
     if length < options.tol:
-        mean = torch.zeros_like(shares)
+        mean: Doubles = np.zeros_like(shares)
         mean[int(has_direction.argmax())] = 1.0
+    else:
+        mean = shares / length
     for _ in range(options.max_iter):
-        cosines = (unit_dots @ mean).clamp(-1.0, 1.0)
-        angles = cosines.acos()
-        sines = angles.sin()
-        pulls = torch.where(sines < options.tol, torch.zeros_like(angles), angles / sines) * shares
+        cosines = np.clip(unit_dots @ mean, -1.0, 1.0)
+        angles = np.arccos(cosines)
+        sines = np.sin(angles)
+        has_pull = ~(sines < options.tol)
+        pulls = shares * np.divide(angles, sines, out=np.zeros_like(angles), where=has_pull)
         step = pulls - float(pulls @ cosines) * mean
         turn = _length(step, unit_dots)
         if turn < options.tol:
@@ -104,7 +99,7 @@ def _mean(unit_dots: Tensor, has_direction: Tensor, options: KarcherOptions) -> 
     return mean
 
 
-def _length(coefficients: Tensor, unit_dots: Tensor) -> float:
+def _length(coefficients: Doubles, unit_dots: Doubles) -> float:
     """Length of a weighted sum of the unit vectors."""
     return sqrt(max(0.0, float(coefficients @ unit_dots @ coefficients)))
 
@@ -121,5 +116,5 @@ METHOD = MergingMethod(
     expert_options=KarcherExpertOptions,
     needs=Needs(base=False),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
 )

@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deltaworks.numerics.chunks import spans
-from deltaworks.numerics.selection import Cut, Floats, Keys, keep_mask, zero_dropped
+from deltaworks.numerics.selection import MAGNITUDE, Floats, Keys
+from deltaworks.numerics.thresholds import Threshold
 
-_NO_LENGTH = 1e-7
+Zero = Callable[[Floats, Keys], None]
+"""Sets to zero, in place, what is dropped of the next piece; the other is scratch."""
+
+_TOP = np.int32(31)
 
 
 class Kept(Protocol):
     """What is kept of a delta."""
 
-    def zero(self, piece: Floats, scratch: Keys, start: int) -> None:
-        """Set to zero, in place, what is dropped.
-
-        Args:
-            piece: consecutive elements of the flat delta.
-            scratch: at least as long.
-            start: flat index of the first one.
-        """
+    def zeroing(self) -> Zero:
+        """Begin a pass over the flat delta: pieces follow in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Largest:
-    """The magnitudes above a cut."""
+    """The magnitudes above a threshold."""
 
-    cut: Cut
+    threshold: Threshold
 
-    def zero(self, piece: Floats, scratch: Keys, start: int) -> None:
-        """Set to zero what is dropped."""
-        zero_dropped(piece, self.cut, scratch, start)
+    def zeroing(self) -> Zero:
+        """Begin a pass."""
+        key, left = self.threshold.key, self.threshold.n_equal
+
+        def zero(piece: Floats, scratch: Keys) -> None:
+            nonlocal left
+            place = 0
+            keys = scratch[: len(piece)]
+            np.bitwise_and(piece.view(np.int32), MAGNITUDE, out=keys)
+            if left:
+                place, left = _place_of(keys, key, left)
+                _zero_up_to(piece[:place], keys[:place], key - 1)
+            _zero_up_to(piece[place:], keys[place:], key)
+
+        return zero if key >= 0 else _keep_all
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The magnitudes above one cut, without those above another."""
+    """The magnitudes above one threshold, without those above another."""
 
-    above: Cut
-    without: Cut
+    above: Threshold
+    without: Threshold
 
-    def zero(self, piece: Floats, scratch: Keys, start: int) -> None:
-        """Set to zero what is dropped."""
-        outliers = keep_mask(piece, self.without, start)
-        zero_dropped(piece, self.above, scratch, start)
-        piece[outliers] = 0.0
+    def zeroing(self) -> Zero:
+        """Begin a pass."""
+        drop_small, key, left = Largest(self.above).zeroing(), self.without.key, 0
+        left = self.without.n_equal
+
+        def zero(piece: Floats, scratch: Keys) -> None:
+            nonlocal left
+            drop_small(piece, scratch)
+            keys = scratch[: len(piece)]
+            np.bitwise_and(piece.view(np.int32), MAGNITUDE, out=keys)
+            place = 0
+            if left:
+                place, left = _place_of(keys, key, left)
+                _zero_from(piece[:place], keys[:place], key)
+            _zero_from(piece[place:], keys[place:], key + 1)
+
+        return zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +89,50 @@ class Chosen:
         """Pack a flat mask."""
         return cls(np.packbits(mask, bitorder="little"))
 
-    def zero(self, piece: Floats, scratch: Keys, start: int) -> None:  # noqa: ARG002
-        """Set to zero what is dropped; NaN and infinity stay to be noticed."""
-        skipped = start % 8
-        held = self.bits[start // 8 : -(-(start + len(piece)) // 8)]
-        mask = np.unpackbits(held, count=skipped + len(piece), bitorder="little")[skipped:]
-        np.multiply(piece, mask, out=piece)
+    def zeroing(self) -> Zero:
+        """Begin a pass; NaN and infinity stay to be noticed."""
+        start = 0
+
+        def zero(piece: Floats, scratch: Keys) -> None:
+            nonlocal start
+            skipped, end = start % 8, start + len(piece)
+            held = self.bits[start // 8 : -(-end // 8)]
+            mask = np.unpackbits(held, count=skipped + len(piece), bitorder="little")[skipped:]
+            factors = scratch[: len(piece)].view(np.float32)
+            np.copyto(factors, mask)
+            np.multiply(piece, factors, out=piece)
+            start = end
+
+        return zero
 
 
-def l1_factor(values: Floats, kept: Kept) -> float:
-    """Sum of magnitudes before over after the drop; 1 when either is nothing."""
-    before = after = 0.0
-    keys = np.empty(1 << 17, dtype=np.int32)
-    for span in spans(len(values)):
-        piece = values[span].copy()
-        before += float(np.abs(piece).sum(dtype=np.float64))
-        kept.zero(piece, keys, span.start)
-        after += float(np.abs(piece).sum(dtype=np.float64))
-    return before / after if min(before, after) >= _NO_LENGTH else 1.0
+def _keep_all(piece: Floats, scratch: Keys) -> None:
+    """Drop nothing."""
+
+
+def _place_of(keys: Keys, key: int, left: int) -> tuple[int, int]:
+    """Give the index up to which equal keys are among those left, and how many are left then."""
+    equal = keys == key
+    here = int(np.count_nonzero(equal))
+    if here <= left:
+        return len(keys), left - here
+    return int(np.flatnonzero(equal)[left - 1]) + 1, 0
+
+
+def _zero_up_to(values: Floats, keys: Keys, key: int) -> None:
+    """Set to zero what has a key up to this one; the keys are written over."""
+    np.subtract(np.int32(key), keys, out=keys)
+    # Negative where the key is larger: the shift smears the sign into a mask of ones.
+    np.right_shift(keys, _TOP, out=keys)
+    bits = values.view(np.int32)
+    np.bitwise_and(bits, keys, out=bits)
+
+
+def _zero_from(values: Floats, keys: Keys, key: int) -> None:
+    """Set to zero what has this key or a larger one; the keys are written over."""
+    if key > int(MAGNITUDE):
+        return
+    np.subtract(keys, np.int32(key), out=keys)
+    np.right_shift(keys, _TOP, out=keys)
+    bits = values.view(np.int32)
+    np.bitwise_and(bits, keys, out=bits)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.errors import MismatchError, NotFiniteError, OptionError
+from deltaworks.errors import MismatchError, OptionError
+from deltaworks.methods.streaming import check_shape, not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,12 +60,7 @@ def flat_base(inputs: MergeInputs) -> Tensor:
 
 
 def _flat(tensor: Tensor, inputs: MergeInputs, who: str) -> Tensor:
-    if tuple(tensor.shape) != inputs.spec.shape:
-        raise MismatchError(
-            f"{who} has shape {list(tensor.shape)} where {list(inputs.spec.shape)} is needed",
-            where=inputs.spec.name,
-            fix="Merge models of one architecture",
-        )
+    check_shape(tuple(tensor.shape), inputs.spec, who)
     return tensor.reshape(-1)
 
 
@@ -102,12 +98,3 @@ def is_finite(values: Tensor) -> bool:
 
     # A sum is cheap and NaN or infinity anywhere shows in it; look closer only then.
     return bool(torch.isfinite(values.sum()) or torch.isfinite(values).all())
-
-
-def not_finite(name: str) -> NotFiniteError:
-    """Say that a merged tensor would hold NaN or infinity."""
-    return NotFiniteError(
-        "the merged tensor would hold NaN or infinity",
-        where=name,
-        fix="Check the inputs for NaN, and the weights for their size",
-    )

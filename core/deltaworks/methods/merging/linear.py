@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import checked, flat_experts, weight_sum
+import numpy as np
+
+from deltaworks.methods.merging.fused import FusedSum
+from deltaworks.methods.merging.kernel import weight_sum
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
 
 class LinearOptions(Options):
@@ -42,21 +43,39 @@ class LinearExpertOptions(Options):
     )
 
 
-def merge(inputs: MergeInputs, options: LinearOptions) -> Tensor:
-    """Sum the weighted experts in their order; divide by the sum of the weights."""
-    import torch
+def stream(inputs: StreamInputs, options: LinearOptions) -> Fill:
+    """Sum the weighted experts in their order; divide by the sum of the weights.
 
-    experts = flat_experts(inputs)
-    weights = [float(expert.options.weight) for expert in inputs.experts]
-    total = weight_sum(weights, inputs.spec.name) if options.normalize else 1.0
-    out = torch.zeros(experts[0].numel())
-    for span in spans(len(out)):
-        piece = out[span]
-        for expert, weight in zip(experts, weights, strict=True):
-            piece.add_(expert[span].float(), alpha=weight)
-        if options.normalize:
-            piece.div_(total)
-    return checked(out, inputs)
+    Raises:
+        OptionError: the weights sum to zero and are to be normalized.
+    """
+    exact = inputs.arithmetic
+    weights = [np.float32(own.weight) for own in inputs.options]
+    total = np.float32(1.0)
+    if options.normalize:
+        weight_sum([float(weight) for weight in weights], inputs.spec.name)
+        total = np.add.reduce(np.array(weights))
+    add = FusedSum(inputs.room.size).add if exact.is_mergekit else _add
+    (buffer,) = inputs.room.rows(1)
+
+    def fill(span: slice, out: Floats) -> None:
+        piece = buffer[: len(out)]
+        inputs.experts[0].into(span, out)
+        np.multiply(out, weights[0], out=out)
+        for expert, weight in zip(inputs.experts[1:], weights[1:], strict=True):
+            expert.into(span, piece)
+            add(out, piece, weight)
+        if total != 1.0:
+            np.divide(out, total, out=out)
+        exact.round(out)
+
+    return fill
+
+
+def _add(total: Floats, values: Floats, weight: np.float32) -> None:
+    """Add weighted values, which are changed, to a sum."""
+    np.multiply(values, weight, out=values)
+    np.add(total, values, out=total)
 
 
 METHOD = MergingMethod(
@@ -71,6 +90,6 @@ METHOD = MergingMethod(
     expert_options=LinearExpertOptions,
     needs=Needs(base=False),
     evidence="Compared with outputs of mergekit 0.1.5.",
-    merge=merge,
+    stream=stream,
     is_elementwise=True,
 )

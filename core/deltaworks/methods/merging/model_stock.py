@@ -9,17 +9,16 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
+import numpy as np
+
+from deltaworks.methods.merging.pieces import Doubles, base_of, dot_products, row_parts
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.chunks import row_spans
-from deltaworks.numerics.gram import difference, gram
 from deltaworks.numerics.matrices import as_stack
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
 _SMALLEST_PRODUCT = 1e-6
 _SMALLEST_DIVISOR = 1e-6
@@ -41,57 +40,78 @@ class ModelStockExpertOptions(Options):
     """All experts count the same."""
 
 
-def merge(inputs: MergeInputs, options: ModelStockOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: ModelStockOptions) -> Fill:
     """Give ``t mean(experts) + (1 - t) base`` with t from the mean cosine of the deltas."""
-    import torch
+    base, exact = base_of(inputs), inputs.arithmetic
+    cols = as_stack(inputs.spec.shape).cols if options.filter_wise else max(1, len(base))
+    shares = _row_shares(inputs, cols) if options.filter_wise and len(base) else _one_share(inputs)
+    takes = [exact.number(float(share)) for share in shares]
+    keeps = [exact.number(1.0 - float(take)) for take in takes]
+    count = np.float32(len(inputs.experts))
+    rows = inputs.room.rows(2)
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    out = torch.zeros(base.numel())
-    if len(out) == 0:
-        return checked(out, inputs)
-    stack = as_stack(inputs.spec.shape)
-    shape = (stack.count * stack.rows, stack.cols) if options.filter_wise else (len(out), 1)
-    start, rows, merged = base.view(shape), [each.view(shape) for each in experts], out.view(shape)
-    share = _row_shares(start, rows) if options.filter_wise else _share(gram(experts, base))
-    for span in row_spans(*shape):
-        here = share[span, None].float() if options.filter_wise else share.float()
-        piece = merged[span]
-        for expert in rows:
-            piece.add_(expert[span])
-        piece.mul_(here / len(experts)).add_(start[span].float() * (1.0 - here))
-    return checked(out, inputs)
+    def fill(span: slice, out: Floats) -> None:
+        start, piece = rows[:2, : len(out)]
+        base.into(span, start)
+        inputs.experts[0].into(span, out)
+        for expert in inputs.experts[1:]:
+            expert.into(span, piece)
+            np.add(out, piece, out=out)
+            exact.round(out)
+        np.divide(out, count, out=out)
+        exact.round(out)
+        for row, part, _ in row_parts(span, cols):
+            np.multiply(out[part], takes[row], out=out[part])
+            np.multiply(start[part], keeps[row], out=start[part])
+        exact.round(out)
+        exact.round(start)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def _row_shares(base: Tensor, experts: list[Tensor]) -> Tensor:
+def _one_share(inputs: StreamInputs) -> Doubles:
+    """Give t for the whole tensor, ``(1,)``."""
+    return _share(dot_products(inputs.experts, base_of(inputs), inputs.arithmetic)[None])
+
+
+def _row_shares(inputs: StreamInputs, cols: int) -> Doubles:
     """Give t for every row, ``(rows,)``."""
-    import torch
+    base = base_of(inputs)
+    return np.concatenate(
+        [
+            _share(
+                dot_products(
+                    [expert[begin : begin + cols] for expert in inputs.experts],
+                    base[begin : begin + cols],
+                    inputs.arithmetic,
+                )[None]
+            )
+            for begin in range(0, len(base), cols)
+        ]
+    )
 
-    shares = torch.empty(len(base), dtype=torch.float64)
-    for span in row_spans(*base.shape):
-        deltas = torch.stack([difference(expert[span], base[span]) for expert in experts]).double()
-        shares[span] = _share(torch.einsum("irc,jrc->rij", deltas, deltas))
-    return shares
 
-
-def _share(dots: Tensor) -> Tensor:
+def _share(dots: Doubles) -> Doubles:
     """Give t from dot products of the deltas, ``(..., n, n)`` to ``(...,)``.
 
     ``c`` is the mean cosine of all pairs, ``t = n c / (1 + (n - 1) c)``; 0 where that
     has no value.
     """
-    import torch
-
     n_experts = dots.shape[-1]
-    lengths = dots.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
-    cosine = torch.zeros(dots.shape[:-2], dtype=torch.float64)
+    lengths = np.sqrt(np.maximum(dots.diagonal(axis1=-2, axis2=-1), 0.0))
+    cosine = np.zeros(dots.shape[:-2])
     pairs = list(combinations(range(n_experts), 2))
     for one, two in pairs:
-        product = (lengths[..., one] * lengths[..., two]).clamp_min(_SMALLEST_PRODUCT)
-        cosine += (dots[..., one, two] / product).clamp(-1.0, 1.0)
+        product = np.maximum(lengths[..., one] * lengths[..., two], _SMALLEST_PRODUCT)
+        cosine += np.clip(dots[..., one, two] / product, -1.0, 1.0)
     cosine /= max(1, len(pairs))
     divisor = 1.0 + (n_experts - 1) * cosine
-    share = n_experts * cosine / divisor
-    return torch.where(divisor.abs() < _SMALLEST_DIVISOR, torch.zeros_like(share), share)
+    is_singular = np.abs(divisor) < _SMALLEST_DIVISOR
+    share: Doubles = n_experts * cosine / np.where(is_singular, 1.0, divisor)
+    share[is_singular] = 0.0
+    return share
 
 
 METHOD = MergingMethod(
@@ -106,5 +126,5 @@ METHOD = MergingMethod(
     expert_options=ModelStockExpertOptions,
     needs=Needs(min_experts=2),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
 )

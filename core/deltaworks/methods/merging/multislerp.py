@@ -9,18 +9,17 @@ from __future__ import annotations
 from math import cos, sin, sqrt
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deltaworks.errors import OptionError
-from deltaworks.methods.merging.combination import combine
 from deltaworks.methods.merging.fields import weight_field
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts, weight_sum
+from deltaworks.methods.merging.kernel import weight_sum
+from deltaworks.methods.merging.pieces import Doubles, combination, dot_products
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.gram import gram
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
 
 _NO_LENGTH = 1e-8
 
@@ -41,37 +40,33 @@ class MultislerpExpertOptions(Options):
     weight: float = weight_field("Share of this model's direction and length in the result.")
 
 
-def merge(inputs: MergeInputs, options: MultislerpOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: MultislerpOptions) -> Fill:
     """Average directions in the tangent of their mean, lengths by weight.
 
     Raises:
         OptionError: weights sum to zero, or three or more directions cancel.
     """
-    vectors = flat_experts(inputs)
-    if len(vectors) == 1:
-        return checked(vectors[0].float().clone(), inputs)
-    base = None if inputs.base is None else flat_base(inputs)
-    weights = [float(expert.options.weight) for expert in inputs.experts]
+    if len(inputs.experts) == 1:
+        return inputs.experts[0].into
+    weights = [float(own.weight) for own in inputs.options]
     if options.normalize:
         total = weight_sum(weights, inputs.spec.name)
         weights = [weight / total for weight in weights]
-    factors = _factors(gram(vectors, base), weights, inputs.spec.name)
-    return checked(combine(vectors, factors, base), inputs)
+    dots = dot_products(inputs.experts, inputs.base, inputs.arithmetic)
+    return combination(inputs, _factors(dots, weights, inputs.spec.name), inputs.base)
 
 
-def _factors(dots: Tensor, weights: list[float], where: str) -> list[float]:
+def _factors(dots: Doubles, weights: list[float], where: str) -> list[float]:
     """Give the factor of each vector, from all dot products.
 
     With ``u_i = x_i / (|x_i| + eps)`` and the unit mean m, the tangent is
     ``tau = sum w_i (u_i - (u_i . m) m)`` and the result
     ``(m cos s + tau sin s / s) sum w_i |x_i|`` where ``s = |tau| + eps``.
     """
-    import torch
-
-    lengths = dots.diagonal().clamp_min(0.0).sqrt()
+    lengths = np.sqrt(np.maximum(dots.diagonal(), 0.0))
     shrink = 1.0 / (lengths + _NO_LENGTH)
     unit_dots = dots * shrink[:, None] * shrink
-    shares = torch.tensor(weights, dtype=torch.float64)
+    shares = np.array(weights)
     mean_length = sqrt(max(0.0, float(shares @ unit_dots @ shares)))
     if mean_length < _NO_LENGTH:
         if len(weights) > 2 and float(lengths.max()) > _NO_LENGTH:
@@ -101,5 +96,5 @@ METHOD = MergingMethod(
     expert_options=MultislerpExpertOptions,
     needs=Needs(base=False, takes_base=True),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
 )

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import checked, flat_base, one_expert
+import numpy as np
+
+from deltaworks.methods.merging.pieces import base_of, one_of
 from deltaworks.methods.method import MergingMethod, Needs
-from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
 _SMALLEST_DISTANCE = 1e-6
+_ALL = np.float32(1.0)
 
 
 class NearswapOptions(Options):
@@ -40,19 +41,37 @@ class NearswapExpertOptions(Options):
     """The other model has no options of its own."""
 
 
-def merge(inputs: MergeInputs, options: NearswapOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: NearswapOptions) -> Fill:
     """Give ``w other + (1 - w) base`` with ``w = t / |base - other|``, at most 1."""
-    import torch
+    base, other, exact = base_of(inputs), one_of(inputs, "nearswap"), inputs.arithmetic
+    reach = np.float32(options.t)
+    least = exact.number(_SMALLEST_DISTANCE)
+    rows = inputs.room.rows(2)
 
-    base, other = flat_base(inputs), one_expert(inputs, "nearswap")
-    out = torch.empty(base.numel())
-    for span in spans(len(out)):
-        start, end = base[span].float(), other[span].float()
-        distance = (start - end).abs_().clamp_min_(_SMALLEST_DISTANCE)
-        share = (options.t / distance).clamp_(0.0, 1.0)
-        torch.mul(end, share, out=out[span])
-        out[span].add_(start * (1.0 - share))
-    return checked(out, inputs)
+    def fill(span: slice, out: Floats) -> None:
+        start, share = rows[:2, : len(out)]
+        base.into(span, start)
+        other.into(span, out)
+        np.subtract(start, out, out=share)
+        exact.round(share)
+        np.abs(share, out=share)
+        np.maximum(share, least, out=share)
+        # As mergekit's library divides a number by an array.
+        np.reciprocal(share, out=share)
+        exact.round(share)
+        np.multiply(share, reach, out=share)
+        exact.round(share)
+        np.minimum(share, _ALL, out=share)
+        np.multiply(out, share, out=out)
+        exact.round(out)
+        np.subtract(_ALL, share, out=share)
+        exact.round(share)
+        np.multiply(start, share, out=start)
+        exact.round(start)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
 METHOD = MergingMethod(
@@ -67,6 +86,6 @@ METHOD = MergingMethod(
     expert_options=NearswapExpertOptions,
     needs=Needs(min_experts=1, max_experts=1),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
     is_elementwise=True,
 )

@@ -7,20 +7,27 @@ Source: arcee-ai/mergekit 0.1.5, method ``nuslerp``. Lengths are not restored. m
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from deltaworks.errors import OptionError
 from deltaworks.methods.merging.fields import weight_field
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
+from deltaworks.methods.merging.pieces import (
+    Delta,
+    Doubles,
+    combination,
+    dot_products,
+    row_parts,
+)
 from deltaworks.methods.method import MergingMethod, Needs
 from deltaworks.numerics.chunks import row_spans
-from deltaworks.numerics.gram import difference
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
+    from deltaworks.numerics.stored import Stored
 
 Vectors = Literal["tensor", "rows", "columns"]
 
@@ -52,37 +59,52 @@ class NuslerpExpertOptions(Options):
     weight: float = weight_field("Share of this model; the place on the arc is the second's share.")
 
 
-def merge(inputs: MergeInputs, options: NuslerpOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: NuslerpOptions) -> Fill:
     """Go from the first expert to the second, from the base where there is one.
 
     Raises:
         OptionError: there are more than two experts.
     """
-    import torch
-
-    experts = flat_experts(inputs)
-    if len(experts) == 1:
-        return checked(experts[0].float().clone(), inputs)
-    if len(experts) > 2:
+    if len(inputs.experts) == 1:
+        return inputs.experts[0].into
+    if len(inputs.experts) > 2:
         raise OptionError(
-            f"nuslerp goes from one model to one other, not through {len(experts)}",
+            f"nuslerp goes from one model to one other, not through {len(inputs.experts)}",
             where=inputs.spec.name,
             fix="Choose two experts, or multi-SLERP",
         )
     vectors = options.vectors if len(inputs.spec.shape) > 1 else "tensor"
-    shape = _matrix(inputs.spec.shape, vectors)
-    origin = None if inputs.base is None else flat_base(inputs).view(shape)
-    one, two = (expert.view(shape) for expert in experts)
-    out = torch.empty(shape)
-    keep, take = _factors(_dots(one, two, origin, vectors), _position(inputs))
-    for span in row_spans(*shape):
-        start = None if origin is None else origin[span]
-        piece = out[span]
-        torch.mul(difference(one[span], start), _part(keep, span), out=piece)
-        piece.add_(difference(two[span], start) * _part(take, span))
-        if start is not None:
-            piece.add_(start)
-    return checked(out, inputs)
+    rows, cols = _matrix(inputs.spec.shape, vectors)
+    dots = _Dots(inputs, vectors, rows, cols).sums()
+    keep, take = _factors(dots, _position(inputs))
+    if vectors == "tensor":
+        return combination(inputs, [float(keep[0]), float(take[0])], inputs.base)
+    return _mixed(inputs, keep, take, cols, by_row=vectors == "rows")
+
+
+def _mixed(inputs: StreamInputs, keep: Floats, take: Floats, cols: int, *, by_row: bool) -> Fill:
+    """Give both experts by factors of their own for every row or column."""
+    exact = inputs.arithmetic
+    rows = inputs.room.rows(2)
+    one, two = (Delta(inputs.base, expert, exact, rows) for expert in inputs.experts)
+
+    def fill(span: slice, out: Floats) -> None:
+        start, other = rows[:2, : len(out)]
+        if inputs.base is not None:
+            inputs.base.into(span, start)
+        one.onto(span, start, out)
+        two.onto(span, start, other)
+        for row, part, columns in row_parts(span, cols):
+            at: Any = row if by_row else columns
+            np.multiply(out[part], keep[at], out=out[part])
+            np.multiply(other[part], take[at], out=other[part])
+        np.add(out, other, out=out)
+        exact.round(out)
+        if inputs.base is not None:
+            np.add(out, start, out=out)
+            exact.round(out)
+
+    return fill
 
 
 def _matrix(shape: tuple[int, ...], vectors: Vectors) -> tuple[int, int]:
@@ -94,51 +116,53 @@ def _matrix(shape: tuple[int, ...], vectors: Vectors) -> tuple[int, int]:
     return shape[0], prod(shape[1:])
 
 
-def _position(inputs: MergeInputs) -> float:
-    first, second = (float(expert.options.weight) for expert in inputs.experts)
+def _position(inputs: StreamInputs) -> float:
+    first, second = (float(own.weight) for own in inputs.options)
     total = first + second
     return 0.5 if abs(total) < _NO_WEIGHT else second / total
 
 
-def _dots(one: Tensor, two: Tensor, origin: Tensor | None, vectors: Vectors) -> Tensor:
-    """Give first·first, second·second and first·second in float64.
+class _Dots:
+    """First·first, second·second and first·second of both experts' vectors, in float64."""
 
-    Returns:
-        ``(3, 1, 1)`` for the tensor, ``(3, rows, 1)`` or ``(3, 1, cols)``.
-    """
-    import torch
+    def __init__(self, inputs: StreamInputs, vectors: Vectors, rows: int, cols: int) -> None:
+        self._inputs, self._vectors, self._rows, self._cols = inputs, vectors, rows, cols
 
-    rows, cols = one.shape
-    shape = {"tensor": (1, 1), "rows": (rows, 1), "columns": (1, cols)}[vectors]
-    total = torch.zeros(3, *shape, dtype=torch.float64)
-    axes = {"tensor": (0, 1), "rows": (1,), "columns": (0,)}[vectors]
-    for span in row_spans(rows, cols):
-        start = None if origin is None else origin[span]
-        left = difference(one[span], start).double()
-        right = difference(two[span], start).double()
-        place = span if vectors == "rows" else slice(0, 1)
-        for number, product in enumerate((left * left, right * right, left * right)):
-            total[number, place] += product.sum(dim=axes, keepdim=True)
-    return total
+    def sums(self) -> Doubles:
+        """Give ``(3, 1)`` for the tensor, ``(3, rows)`` or ``(3, cols)``."""
+        inputs = self._inputs
+        if self._vectors == "tensor":
+            found = dot_products(inputs.experts, inputs.base, inputs.arithmetic)
+            return np.array([[found[0, 0]], [found[1, 1]], [found[0, 1]]])
+        by_row = self._vectors == "rows"
+        total = np.zeros((3, self._rows if by_row else self._cols))
+        for span in row_spans(self._rows, self._cols):
+            left, right = (self._read(expert, span) for expert in inputs.experts)
+            for number, product in enumerate((left * left, right * right, left * right)):
+                if by_row:
+                    total[number, span] = product.sum(axis=1)
+                else:
+                    total[number] += product.sum(axis=0)
+        return total
+
+    def _read(self, expert: Stored, span: slice) -> Doubles:
+        flat = slice(span.start * self._cols, span.stop * self._cols)
+        buffers = np.empty((2, flat.stop - flat.start), dtype=np.float32)
+        delta = Delta(self._inputs.base, expert, self._inputs.arithmetic, buffers).piece(flat)
+        return delta.astype(np.float64).reshape(span.stop - span.start, self._cols)
 
 
-def _factors(dots: Tensor, t: float) -> tuple[Tensor, Tensor]:
+def _factors(dots: Doubles, t: float) -> tuple[Floats, Floats]:
     """Give the factors of both models; a straight line where they are parallel."""
-    import torch
-
     first, second, both = dots
-    lengths = first.sqrt().clamp_min(_NO_LENGTH) * second.sqrt().clamp_min(_NO_LENGTH)
-    cosine = (both / lengths).clamp(-1.0, 1.0)
+    lengths = np.maximum(np.sqrt(first), _NO_LENGTH) * np.maximum(np.sqrt(second), _NO_LENGTH)
+    cosine = np.clip(both / lengths, -1.0, 1.0)
     is_parallel = 1.0 - cosine * cosine <= _NEARLY_PARALLEL
-    theta = cosine.acos()
-    sine = torch.where(is_parallel, torch.ones_like(theta), theta.sin())
-    keep = torch.where(is_parallel, 1.0 - t, ((1.0 - t) * theta).sin() / sine)
-    take = torch.where(is_parallel, t, (t * theta).sin() / sine)
-    return keep.float(), take.float()
-
-
-def _part(factors: Tensor, span: slice) -> Tensor:
-    return factors[span] if len(factors) > 1 else factors
+    theta = np.arccos(cosine)
+    sine = np.where(is_parallel, 1.0, np.sin(theta))
+    keep = np.where(is_parallel, 1.0 - t, np.sin((1.0 - t) * theta) / sine)
+    take = np.where(is_parallel, t, np.sin(t * theta) / sine)
+    return keep.astype(np.float32), take.astype(np.float32)
 
 
 METHOD = MergingMethod(
@@ -153,5 +177,5 @@ METHOD = MergingMethod(
     expert_options=NuslerpExpertOptions,
     needs=Needs(base=False, takes_base=True, min_experts=2, max_experts=2),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
 )

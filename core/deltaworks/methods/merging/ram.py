@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import (
-    checked,
-    flat_base,
-    flat_experts,
-    is_finite,
-    not_finite,
-)
+import numpy as np
+import numpy.typing as npt
+
+from deltaworks.methods.merging.pieces import Delta, base_of
 from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.chunks import spans
-from deltaworks.numerics.gram import difference
+from deltaworks.numerics.rounding import is_finite
+from deltaworks.numerics.selection import Mask
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
-    from torch import Tensor
+Counts = npt.NDArray[np.uint16]
 
-    from deltaworks.methods.method import MergeInputs
+_PIECE = 1 << 15
 
 
 class RamOptions(Options):
@@ -71,71 +71,88 @@ class RamExpertOptions(Options):
     """All experts count the same."""
 
 
-def merge_ram(inputs: MergeInputs, options: RamOptions) -> Tensor:
+def stream_ram(inputs: StreamInputs, options: RamOptions) -> Fill:
     """Average shared changes; add unique ones as they are."""
-    return _merge(inputs, options.epsilon, [1.0] * len(inputs.experts))
+    return _stream(inputs, options.epsilon, [1.0] * len(inputs.experts))
 
 
-def merge_plus(inputs: MergeInputs, options: RamPlusOptions) -> Tensor:
+def stream_plus(inputs: StreamInputs, options: RamPlusOptions) -> Fill:
     """Average shared changes; add unique ones, scaled up by the expert's overlap."""
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    shared, unique = [0] * len(experts), [0] * len(experts)
-    for _, changes, _ in _pieces(base, experts, inputs.spec.name):
-        is_unique = _counts(changes, options.epsilon) == 1
-        for number, change in enumerate(changes):
-            counts = change.abs() > options.epsilon
-            n_unique = int((counts & is_unique).sum())
+    n_experts = len(inputs.experts)
+    shared, unique = [0] * n_experts, [0] * n_experts
+    rows = np.empty((n_experts + 1, _PIECE), dtype=np.float32)
+    reader = _Changes(inputs, options.epsilon)
+    for span in spans(len(inputs), _PIECE):
+        start, changes = rows[0, : span.stop - span.start], rows[1:, : span.stop - span.start]
+        counted, counts = reader.read(span, start, changes)
+        is_unique = counts == 1
+        for number, counts_here in enumerate(counted):
+            n_unique = int(np.count_nonzero(counts_here & is_unique))
             unique[number] += n_unique
-            shared[number] += int(counts.sum()) - n_unique
+            shared[number] += int(np.count_nonzero(counts_here)) - n_unique
     boosts = [
         1.0 + options.r * min(both / max(float(alone), options.epsilon or 1.0), options.alpha)
         for both, alone in zip(shared, unique, strict=True)
     ]
-    return _merge(inputs, options.epsilon, boosts)
+    return _stream(inputs, options.epsilon, boosts)
 
 
-def _merge(inputs: MergeInputs, epsilon: float, boosts: list[float]) -> Tensor:
+def _stream(inputs: StreamInputs, epsilon: float, boosts: list[float]) -> Fill:
     """Sum changes over their number; unique ones times their expert's boost.
 
     Raises:
         NotFiniteError: an input holds NaN, which no comparison would notice.
     """
-    import torch
+    exact, reader = inputs.arithmetic, _Changes(inputs, epsilon)
+    rows = inputs.room.rows(len(boosts) + 2)
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    out = torch.zeros(base.numel())
-    for span, changes, start in _pieces(base, experts, inputs.spec.name):
-        counts, piece = _counts(changes, epsilon), out[span]
+    def fill(span: slice, out: Floats) -> None:
+        start, factors = rows[:2, : len(out)]
+        changes = rows[2 : 2 + len(boosts), : len(out)]
+        counted, counts = reader.read(span, start, changes)
         is_unique = counts == 1
-        for change, boost in zip(changes, boosts, strict=True):
-            counted = torch.where(change.abs() > epsilon, change, torch.zeros_like(change))
+        out.fill(0.0)
+        for change, here, boost in zip(changes, counted, boosts, strict=True):
+            np.multiply(change, here, out=change)
             if boost != 1.0:
-                counted = torch.where(is_unique, counted * boost, counted)
-            piece.add_(counted)
-        piece.div_(counts.clamp_min(1)).add_(start)
-    return checked(out, inputs)
+                np.multiply(is_unique, np.float32(boost - 1.0), out=factors)
+                np.add(factors, np.float32(1.0), out=factors)
+                np.multiply(change, factors, out=change)
+                exact.round(change)
+            np.add(out, change, out=out)
+        np.copyto(factors, np.maximum(counts, 1))
+        np.divide(out, factors, out=out)
+        exact.round(out)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def _pieces(
-    base: Tensor, experts: list[Tensor], name: str
-) -> Iterator[tuple[slice, list[Tensor], Tensor]]:
-    """Give every piece's place, changes and base."""
-    for span in spans(base.numel()):
-        start = base[span].float()
-        changes = [difference(expert[span], start) for expert in experts]
-        if not all(is_finite(change) for change in changes):
-            raise not_finite(name)
-        yield span, changes, start
+class _Changes:
+    """All experts' changes of a piece, and which of them count."""
 
+    def __init__(self, inputs: StreamInputs, epsilon: float) -> None:
+        self._base, self._name = base_of(inputs), inputs.spec.name
+        self._least = np.float32(epsilon)
+        none = np.empty((0, 0), dtype=np.float32)
+        self._deltas = [
+            Delta(self._base, expert, inputs.arithmetic, none) for expert in inputs.experts
+        ]
 
-def _counts(changes: list[Tensor], epsilon: float) -> Tensor:
-    """Count, weight by weight, the experts that changed it."""
-    import torch
-
-    counts = torch.zeros(len(changes[0]), dtype=torch.int32)
-    for change in changes:
-        counts += change.abs() > epsilon
-    return counts
+    def read(self, span: slice, start: Floats, changes: Floats) -> tuple[list[Mask], Counts]:
+        """Write base and changes; give what counts of each, and by how many experts."""
+        self._base.into(span, start)
+        counts = np.zeros(len(start), dtype=np.uint16)
+        counted = []
+        for delta, change in zip(self._deltas, changes, strict=True):
+            delta.onto(span, start, change)
+            if not is_finite(change):
+                raise not_finite(self._name)
+            counts_here = np.abs(change) > self._least
+            counts += counts_here
+            counted.append(counts_here)
+        return counted, counts
 
 
 METHOD = MergingMethod(
@@ -149,7 +166,8 @@ METHOD = MergingMethod(
     options=RamOptions,
     expert_options=RamExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge_ram,
+    stream=stream_ram,
+    n_buffers=6,
     is_elementwise=True,
 )
 
@@ -164,5 +182,6 @@ PLUS = MergingMethod(
     options=RamPlusOptions,
     expert_options=RamExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge_plus,
+    stream=stream_plus,
+    n_buffers=6,
 )

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
-from deltaworks.methods.merging.task_vectors import agree
+from deltaworks.methods.merging.kept import Largest
+from deltaworks.methods.merging.pieces import Delta, base_of
+from deltaworks.methods.merging.task_vectors import N_BUFFERS, agree
 from deltaworks.methods.method import MergingMethod
 from deltaworks.numerics.chunks import spans
-from deltaworks.numerics.selection import Cut, Floats, keep_mask, magnitude_cut
+from deltaworks.numerics.selection import Keys
+from deltaworks.numerics.thresholds import Threshold, find_thresholds
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
 
 _NO_ENERGY = 1e-6
 _SMALLEST_DIVISOR = np.float32(1e-6)
-_EVERYTHING = Cut(-1, -1)
+_NOTHING = np.float32(0.0)
 _PIECE = 1 << 15
 
 
@@ -51,76 +50,152 @@ class SceExpertOptions(Options):
     """Weights are calculated."""
 
 
-def merge(inputs: MergeInputs, options: SceOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: SceOptions) -> Fill:
     """Give the base plus the agreeing selected deltas, weighted by their mean square."""
-    import torch
+    base, exact = base_of(inputs), inputs.arithmetic
+    together = _Together(inputs)
+    threshold = None
+    if options.select_topk < 1.0 and len(base):
+        variance = _Variance(together)
+        n_different = variance.count_nonzero()
+        keep = max(1, int(n_different * options.select_topk)) if n_different else 0
+        threshold = find_thresholds(variance, [keep]).thresholds[0]
+    weights = _weights(together, threshold)
+    rows = inputs.room.rows(len(inputs.experts) + 4)
+    select = _Selection(together, threshold)
 
-    base, experts = flat_base(inputs), flat_experts(inputs)
-    out = torch.zeros(base.numel())
-    values = out.numpy()
-    cut = _EVERYTHING
-    # Infinity minus infinity is NaN, which is found and refused at the end.
-    with np.errstate(invalid="ignore", over="ignore"):
-        if options.select_topk < 1.0 and len(out):
-            for span, deltas, _ in _pieces(base, experts):
-                deltas.var(axis=0, out=values[span])
-            n_different = int(np.count_nonzero(values))
-            keep = max(1, int(n_different * options.select_topk)) if n_different else 0
-            cut = magnitude_cut(values, keep)
-        weights = _weights(base, experts, values, cut)
-        for span, deltas, start in _pieces(base, experts):
-            _select(deltas, values[span], cut, span.start)
-            _merge_piece(deltas, weights, values[span])
-            values[span] += start
-    return checked(out, inputs)
-
-
-def _pieces(base: Tensor, experts: list[Tensor]) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Give every piece's place, deltas and base; the arrays are used again."""
-    import torch
-
-    buffer = np.empty((len(experts), _PIECE), dtype=np.float32)
-    starts = np.empty(_PIECE, dtype=np.float32)
-    for span in spans(base.numel(), _PIECE):
+    def fill(span: slice, out: Floats) -> None:
         count = span.stop - span.start
-        start, deltas = starts[:count], buffer[:, :count]
-        torch.from_numpy(start).copy_(base[span])
-        for delta, expert in zip(deltas, experts, strict=True):
-            torch.from_numpy(delta).copy_(expert[span])
-        deltas -= start
-        yield span, deltas, start
+        start, total, shared, bits = rows[:4, :count]
+        deltas, keys = rows[4 : 4 + len(weights), :count], bits.view(np.int32)
+        together.read(span, start, deltas)
+        select.zero_dropped(deltas, total, shared, keys)
+        np.add(deltas[0], _NOTHING, out=total)
+        for delta in deltas[1:]:
+            np.add(total, delta, out=total)
+        for delta, weight in zip(deltas, weights, strict=True):
+            np.multiply(delta, weight, out=delta)
+            exact.round(delta)
+        agree(deltas, weights, total, shared, keys, out)
+        exact.round(out)
+        exact.round(shared)
+        np.maximum(shared, _SMALLEST_DIVISOR, out=shared)
+        np.divide(out, shared, out=out)
+        exact.round(out)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def _select(deltas: Floats, variance: Floats, cut: Cut, start: int) -> None:
-    """Set to zero what is not selected; NaN stays to be noticed."""
-    if cut is not _EVERYTHING:
-        deltas *= keep_mask(variance, cut, start)
+class _Together:
+    """All experts' deltas of a piece."""
+
+    def __init__(self, inputs: StreamInputs) -> None:
+        self.base, self.exact = base_of(inputs), inputs.arithmetic
+        self._deltas = [
+            Delta(self.base, expert, self.exact, np.empty((0, 0), dtype=np.float32))
+            for expert in inputs.experts
+        ]
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    @property
+    def n_experts(self) -> int:
+        return len(self._deltas)
+
+    def read(self, span: slice, start: Floats, deltas: Floats) -> None:
+        """Write the base and the deltas of a span."""
+        self.base.into(span, start)
+        for delta, row in zip(self._deltas, deltas, strict=True):
+            delta.onto(span, start, row)
+
+    def sample(self, step: int) -> Floats:
+        """Give every ``step``-th number of all deltas."""
+        return np.stack([delta.sample(step) for delta in self._deltas])
+
+    def spread(self, deltas: Floats, mean: Floats, gap: Floats, out: Floats) -> None:
+        """Write the variance over the experts; the other arrays are scratch."""
+        np.add(deltas[0], _NOTHING, out=mean)
+        for delta in deltas[1:]:
+            np.add(mean, delta, out=mean)
+        np.divide(mean, np.float32(len(deltas)), out=mean)
+        out.fill(0.0)
+        for delta in deltas:
+            np.subtract(delta, mean, out=gap)
+            np.multiply(gap, gap, out=gap)
+            np.add(out, gap, out=out)
+        np.divide(out, np.float32(len(deltas)), out=out)
+        self.exact.round(out)
 
 
-def _weights(base: Tensor, experts: list[Tensor], variance: Floats, cut: Cut) -> list[float]:
+class _Variance:
+    """The variance over the experts, piece by piece."""
+
+    def __init__(self, together: _Together) -> None:
+        self._together = together
+        self._rows = np.empty((together.n_experts + 3, _PIECE), dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self._together)
+
+    def piece(self, span: slice) -> Floats:
+        """Give the variance of a span."""
+        out: Floats = self._rows[2, : span.stop - span.start]
+        start, gap = self._rows[:2, : len(out)]
+        deltas = self._rows[3:, : len(out)]
+        self._together.read(span, start, deltas)
+        self._together.spread(deltas, start, gap, out)
+        return out
+
+    def sample(self, step: int) -> Floats:
+        """Give every ``step``-th variance."""
+        deltas = self._together.sample(step)
+        mean, gap, out = np.empty((3, deltas.shape[1]), dtype=np.float32)
+        self._together.spread(deltas, mean, gap, out)
+        return out
+
+    def count_nonzero(self) -> int:
+        """Count where the experts differ."""
+        return sum(int(np.count_nonzero(self.piece(span))) for span in spans(len(self), _PIECE))
+
+
+class _Selection:
+    """Which weights are merged; a pass over all pieces in order."""
+
+    def __init__(self, together: _Together, threshold: Threshold | None) -> None:
+        self._together = together
+        self._zero = None if threshold is None else Largest(threshold).zeroing()
+
+    def zero_dropped(self, deltas: Floats, mean: Floats, gap: Floats, keys: Keys) -> None:
+        """Set to zero what is not selected; NaN stays to be noticed."""
+        if self._zero is None:
+            return
+        variance = np.empty_like(mean)
+        self._together.spread(deltas, mean, gap, variance)
+        self._zero(variance, keys)
+        np.not_equal(variance, _NOTHING, out=variance, casting="unsafe")
+        for delta in deltas:
+            np.multiply(delta, variance, out=delta)
+
+
+def _weights(together: _Together, threshold: Threshold | None) -> list[np.float32]:
     """Give each expert's share of the mean squares; equal shares where there is nothing."""
-    squares = np.zeros(len(experts))
-    for span, deltas, _ in _pieces(base, experts):
-        _select(deltas, variance[span], cut, span.start)
-        squares += np.square(deltas, dtype=np.float64).sum(axis=1)
-    means = squares / max(1, base.numel())
+    squares = np.zeros(together.n_experts)
+    rows = np.empty((together.n_experts + 3, _PIECE), dtype=np.float32)
+    select = _Selection(together, threshold)
+    for span in spans(len(together), _PIECE):
+        start, mean, gap = rows[:3, : span.stop - span.start]
+        deltas = rows[3:, : len(start)]
+        together.read(span, start, deltas)
+        select.zero_dropped(deltas, mean, gap, start.view(np.int32))
+        for number, delta in enumerate(deltas):
+            squares[number] += float(np.einsum("i,i", delta, delta))
+    means = squares / max(1, len(together))
     if abs(means.sum()) < _NO_ENERGY:
-        return [1.0 / len(experts)] * len(experts)
-    shares: list[float] = (means / means.sum()).tolist()
-    return shares
-
-
-def _merge_piece(deltas: Floats, weights: list[float], out: Floats) -> None:
-    """Average the deltas with the majority's sign, by weight, into ``out``."""
-    total = np.zeros_like(out)
-    for delta in deltas:
-        total += delta
-    for delta, weight in zip(deltas, weights, strict=True):
-        delta *= np.float32(weight)
-    divisor, keys = np.empty_like(out), np.empty(len(out), dtype=np.int32)
-    agree(deltas, weights, total, divisor, keys, out)
-    np.maximum(divisor, _SMALLEST_DIVISOR, out=divisor)
-    out /= divisor
+        means = np.ones_like(means)
+    return [together.exact.number(float(share)) for share in means / means.sum()]
 
 
 METHOD = MergingMethod(
@@ -134,5 +209,6 @@ METHOD = MergingMethod(
     options=SceOptions,
     expert_options=SceExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
+    n_buffers=N_BUFFERS,
 )

@@ -9,18 +9,22 @@ from __future__ import annotations
 from math import acos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.merging.kernel import checked, flat_base, one_expert
+import numpy as np
+
+from deltaworks.methods.merging.pieces import base_of, one_of
 from deltaworks.methods.method import MergingMethod, Needs
 from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.numerics.rounding import Floats
+    from deltaworks.numerics.stored import Room, Stored
 
 _NEARLY_PARALLEL = 0.9995
 _NO_LENGTH = 1e-8
+_SURELY = 1e-5
+"""Farther from the limit than this, no way of summing decides otherwise."""
 
 
 class SlerpOptions(Options):
@@ -43,7 +47,7 @@ class SlerpExpertOptions(Options):
     """The other model has no options of its own."""
 
 
-def merge(inputs: MergeInputs, options: SlerpOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: SlerpOptions) -> Fill:
     """Give ``sin((1-t) theta)/sin(theta) base + sin(t theta)/sin(theta) other``.
 
     Nearly parallel or opposite vectors are interpolated on a straight line.
@@ -51,40 +55,55 @@ def merge(inputs: MergeInputs, options: SlerpOptions) -> Tensor:
     Raises:
         OptionError: there is more than one other model.
     """
-    import torch
+    base, other, exact = base_of(inputs), one_of(inputs, "slerp"), inputs.arithmetic
+    cos = cosine(base, other, inputs.room)
+    keep, take = factors(cos, options.t)
+    if exact.is_mergekit and _is_undecided(cos):
+        from deltaworks.methods.merging.slerp_factors import mergekit_factors
 
-    base, other = flat_base(inputs), one_expert(inputs, "slerp")
-    keep, take = factors(cosine(base, other), options.t)
-    out = torch.empty(base.numel())
-    for span in spans(len(out)):
-        piece = out[span]
-        piece.copy_(base[span])
-        piece.mul_(keep).add_(other[span].float() * take)
-    return checked(out, inputs)
+        keep, take = mergekit_factors(base, other, options.t)
+    (buffer,) = inputs.room.rows(1)
+
+    def fill(span: slice, out: Floats) -> None:
+        piece = buffer[: len(out)]
+        base.into(span, out)
+        np.multiply(out, keep, out=out)
+        other.into(span, piece)
+        np.multiply(piece, take, out=piece)
+        np.add(out, piece, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def cosine(one: Tensor, two: Tensor) -> float:
-    """Cosine of two flat vectors, summed in float64; 0 when one has no length."""
-    import torch
+def _is_undecided(cos: float) -> bool:
+    """Whether the way the sums were rounded may show in the factors."""
+    return not abs(cos) > _NEARLY_PARALLEL + _SURELY
 
-    norm_one, norm_two, dot = 0.0, 0.0, 0.0
-    for span in spans(one.numel()):
-        left, right = one[span].float(), two[span].float()
-        norm_one += float(torch.linalg.vector_norm(left)) ** 2
-        norm_two += float(torch.linalg.vector_norm(right)) ** 2
-        dot += float(torch.dot(left, right))
-    length_one, length_two = sqrt(norm_one), sqrt(norm_two)
+
+def cosine(one: Stored, two: Stored, room: Room) -> float:
+    """Cosine of two flat vectors; 0 when one has no length."""
+    sums = [0.0, 0.0, 0.0]
+    rows = room.rows(2)
+    for span in spans(len(one), room.size):
+        left, right = rows[:, : span.stop - span.start]
+        one.into(span, left)
+        two.into(span, right)
+        sums[0] += float(np.einsum("i,i", left, left))
+        sums[1] += float(np.einsum("i,i", right, right))
+        sums[2] += float(np.einsum("i,i", left, right))
+    length_one, length_two = sqrt(sums[0]), sqrt(sums[1])
     if min(length_one, length_two) <= _NO_LENGTH:
         return 0.0
-    return max(-1.0, min(1.0, dot / (length_one * length_two)))
+    return max(-1.0, min(1.0, sums[2] / (length_one * length_two)))
 
 
-def factors(cos: float, t: float) -> tuple[float, float]:
+def factors(cos: float, t: float) -> tuple[np.float32, np.float32]:
     """Factors of base and other at position ``t``."""
     if not abs(cos) <= _NEARLY_PARALLEL:
-        return 1.0 - t, t
+        return np.float32(1.0) - np.float32(t), np.float32(t)
     theta = acos(cos)
-    return sin((1.0 - t) * theta) / sin(theta), sin(t * theta) / sin(theta)
+    return np.float32(sin((1.0 - t) * theta) / sin(theta)), np.float32(sin(t * theta) / sin(theta))
 
 
 METHOD = MergingMethod(
@@ -99,5 +118,5 @@ METHOD = MergingMethod(
     expert_options=SlerpExpertOptions,
     needs=Needs(min_experts=1, max_experts=1),
     evidence="Compared with outputs of mergekit 0.1.5.",
-    merge=merge,
+    stream=stream,
 )

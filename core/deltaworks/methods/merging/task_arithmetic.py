@@ -9,14 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.fields import scale_field, weight_field
-from deltaworks.methods.merging.task_vectors import Rule, merge_task_vectors
+from deltaworks.methods.merging.task_vectors import N_BUFFERS, Rule, stream_task_vectors
 from deltaworks.methods.method import MergingMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class TaskArithmeticOptions(Options):
@@ -38,9 +36,9 @@ class TaskArithmeticExpertOptions(Options):
     weight: float = weight_field("Multiplies the delta of this model. Negative weights unlearn.")
 
 
-def merge(inputs: MergeInputs, options: TaskArithmeticOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: TaskArithmeticOptions) -> Fill:
     """Give ``base + scale * sum(weight * (expert - base))``."""
-    return merge_task_vectors(inputs, Rule(normalize=options.normalize, scale=options.scale))
+    return stream_task_vectors(inputs, Rule(normalize=options.normalize, scale=options.scale))
 
 
 METHOD = MergingMethod(
@@ -54,6 +52,7 @@ METHOD = MergingMethod(
     options=TaskArithmeticOptions,
     expert_options=TaskArithmeticExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
+    n_buffers=N_BUFFERS,
     is_elementwise=True,
 )

@@ -1,33 +1,40 @@
 """The task-arithmetic family: sparsify, weigh, elect signs, normalize, scale, add.
 
 One kernel for task arithmetic, TIES, DARE, breadcrumbs and DELLA. They differ in the
-sparsifier and in whether signs are elected. Source: arcee-ai/mergekit 0.1.5,
-generalized task arithmetic; all arithmetic in float32, one rounding by the engine.
+sparsifier and in whether signs are elected. Source: arcee-ai/mergekit 0.1.5, generalized
+task arithmetic. Every step is followed by a rounding where mergekit has one; in our own
+numerics that does nothing, and the engine rounds once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deltaworks.methods.merging.kept import Kept, l1_factor
-from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts, weight_sum
+from deltaworks.methods.merging.kept import Kept
+from deltaworks.methods.merging.kernel import ZERO_WEIGHTS, weight_sum
+from deltaworks.methods.merging.pieces import Delta, base_of
 from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.rounding import Arithmetic
 from deltaworks.numerics.selection import MAGNITUDE, Floats, Keys
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs, TensorSpec
+    from deltaworks.methods.method import Fill, StreamInputs, TensorSpec
 
 Rescale = Literal["none", "l1", "paper"]
 """``l1``: to the sum of magnitudes before the drop; ``paper``: divided by the density."""
 
+N_BUFFERS = 6
+"""Pieces beside one for every expert: base, sums, divisor, masks, the result, its words."""
+
 _SIGN = np.int32(-(1 << 31))
-_BUFFERS_BYTES = 2_000_000
+_TOP = np.int32(31)
+_NOTHING = np.float32(0.0)
+_NO_LENGTH = 1e-7
+_PIECE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ def stream_of(place: Place) -> str:
     return f"expert {place.index}"
 
 
-Sparsifier = Callable[[Floats, Any, Place], Kept]
-"""Flat delta, the expert's options and its place to what is kept. The delta is only read."""
+Sparsifier = Callable[[Delta, Any, Place], Kept]
+"""Delta of at least one number, the expert's options and its place to what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,131 +83,135 @@ class _Expert:
     """One expert and what is kept of its delta.
 
     Args:
-        tensor: flat, as stored.
-        weight: as chosen.
-        kept: None for everything.
-        factor: weight times the rescaling.
+        delta: of its tensor.
+        weight: rounded as numbers of the tensor are.
+        zero: sets to zero what is dropped; None where everything is kept.
+        rescale: factor of what is kept; 1 for none.
     """
 
-    tensor: Tensor
-    weight: float
-    kept: Kept | None
-    factor: float
+    delta: Delta
+    weight: np.float32
+    zero: Callable[[Floats, Keys], None] | None
+    rescale: np.float32
 
 
-def merge_task_vectors(inputs: MergeInputs, rule: Rule) -> Tensor:
+def stream_task_vectors(inputs: StreamInputs, rule: Rule) -> Fill:
     """Merge one tensor by a rule.
 
     Raises:
         OptionError: weights that sum to zero cannot be normalized.
-        NotFiniteError: an input holds NaN or infinity.
     """
-    import torch
-
-    base, tensors = flat_base(inputs), flat_experts(inputs)
-    weights = [float(expert.options.weight) for expert in inputs.experts]
+    base, exact = base_of(inputs), inputs.arithmetic
+    weights = [float(own.weight) for own in inputs.options]
     if rule.normalize and not rule.elects_signs:
         weight_sum(weights, inputs.spec.name)
-    out = torch.empty(base.numel())
-    experts = [
-        _sparse(base, tensor, rule, inputs.experts[index].options, Place(inputs.spec, index), out)
-        for index, tensor in enumerate(tensors)
-    ]
-    buffers = _Buffers.of(len(experts) if rule.elects_signs else 1)
-    # Infinity times nothing is NaN, which is found and refused at the end.
-    with np.errstate(invalid="ignore"):
-        for span in spans(len(out), buffers.size):
-            _merge_piece(base, experts, rule, span, buffers, out.numpy()[span])
-    return checked(out, inputs)
+    experts = _experts(inputs, rule)
+    rounded = [expert.weight for expert in experts]
+    total_weight = _sum_of(rounded, exact)
+    n_deltas = len(experts) if rule.elects_signs else 1
+    rows = inputs.room.rows(n_deltas + 4)
+
+    def fill(span: slice, out: Floats) -> None:
+        count = span.stop - span.start
+        start, total, shared, bits = rows[:4, :count]
+        keys, deltas = bits.view(np.int32), rows[4 : 4 + n_deltas, :count]
+        base.into(span, start)
+        total = total if rule.elects_signs else out
+        for number, expert in enumerate(experts):
+            delta = deltas[number % n_deltas]
+            _weighted(expert, span, start, delta, keys)
+            if number:
+                np.add(total, delta, out=total)
+            else:
+                np.add(delta, _NOTHING, out=total)  # never -0
+        divisor: Any = total_weight
+        if rule.elects_signs:
+            agree(deltas, rounded, total, shared if rule.normalize else None, keys, out)
+            exact.round(shared)
+            divisor = shared
+        exact.round(out)
+        if rule.normalize:
+            np.divide(out, divisor, out=out)
+            exact.round(out)
+        if rule.scale != 1.0:
+            np.multiply(out, np.float32(rule.scale), out=out)
+            exact.round(out)
+        np.add(out, start, out=out)
+        exact.round(out)
+
+    return fill
 
 
-def _sparse(
-    base: Tensor, tensor: Tensor, rule: Rule, own: Any, place: Place, scratch: Tensor
-) -> _Expert:
-    """Find what to keep of one delta; ``scratch`` holds it meanwhile."""
-    weight = float(own.weight)
-    if rule.sparsify is None or own.density >= 1.0 or scratch.numel() == 0:
-        return _Expert(tensor, weight, None, weight)
-    for span in spans(scratch.numel()):
-        piece = scratch[span]
-        piece.copy_(tensor[span])
-        piece.sub_(base[span].float())
-    values = scratch.numpy()
-    kept = rule.sparsify(values, own, place)
-    factor = weight
-    if rule.rescale == "l1":
-        with np.errstate(invalid="ignore"):
-            factor = weight * l1_factor(values, kept)
-    elif rule.rescale == "paper":
-        factor = weight / float(own.density)
-    return _Expert(tensor, weight, kept, factor)
+def _sum_of(weights: Sequence[np.float32], exact: Arithmetic) -> np.float32:
+    total = np.float32(0.0)
+    for weight in weights:
+        total = np.float32(total + weight)
+    total = exact.number(float(total))
+    return np.float32(1.0) if abs(float(total)) < ZERO_WEIGHTS else total
 
 
-@dataclass(frozen=True, slots=True)
-class _Buffers:
-    """Room for one piece, small enough to stay in the cache.
-
-    Args:
-        start: base in float32.
-        deltas: one row for every delta that is needed at once.
-        total: sums, then their sign bits.
-        divisor: weights of the agreeing experts.
-        scratch: integers.
-    """
-
-    start: Floats
-    deltas: Floats
-    total: Floats
-    divisor: Floats
-    scratch: Keys
-
-    @classmethod
-    def of(cls, n_deltas: int) -> _Buffers:
-        """Make buffers for a number of deltas."""
-        size = max(1 << 12, min(1 << 16, _BUFFERS_BYTES // (4 * (n_deltas + 5))))
-        rows = [np.empty(size, dtype=np.float32) for _ in range(3)]
-        deltas = np.empty((n_deltas, size), dtype=np.float32)
-        return cls(rows[0], deltas, rows[1], rows[2], np.empty(size, dtype=np.int32))
-
-    @property
-    def size(self) -> int:
-        """Elements a piece."""
-        return len(self.start)
+def _experts(inputs: StreamInputs, rule: Rule) -> list[_Expert]:
+    """Find what to keep of every delta."""
+    buffers = np.empty((2, _PIECE), dtype=np.float32)
+    found = []
+    for index, (expert, own) in enumerate(zip(inputs.experts, inputs.options, strict=True)):
+        delta = Delta(inputs.base, expert, inputs.arithmetic, buffers)
+        weight = inputs.arithmetic.number(float(own.weight))
+        zero, rescale = None, 1.0
+        if rule.sparsify is not None and own.density < 1.0 and len(delta):
+            kept = rule.sparsify(delta, own, Place(inputs.spec, index))
+            if rule.rescale == "l1":
+                rescale = l1_factor(delta, kept)
+            elif rule.rescale == "paper":
+                rescale = 1.0 / float(own.density)
+            zero = kept.zeroing()
+        found.append(_Expert(delta, weight, zero, inputs.arithmetic.number(rescale)))
+    return found
 
 
-def _merge_piece(
-    base: Tensor, experts: list[_Expert], rule: Rule, span: slice, buffers: _Buffers, out: Floats
-) -> None:
-    """Merge one piece into ``out``."""
-    import torch
+def _weighted(expert: _Expert, span: slice, start: Floats, delta: Floats, keys: Keys) -> None:
+    """Write what counts of a delta."""
+    exact = expert.delta.arithmetic
+    expert.delta.onto(span, start, delta)
+    if expert.zero is not None:
+        expert.zero(delta, keys)
+    if expert.rescale != 1.0:
+        np.multiply(delta, expert.rescale, out=delta)
+        exact.round(delta)
+    if expert.weight != 1.0:
+        np.multiply(delta, expert.weight, out=delta)
+        exact.round(delta)
 
-    count = span.stop - span.start
-    start, keys = buffers.start[:count], buffers.scratch[:count]
-    torch.from_numpy(start).copy_(base[span])
-    total = buffers.total[:count] if rule.elects_signs else out
-    total.fill(0.0)
-    for number, expert in enumerate(experts):
-        delta = buffers.deltas[number % len(buffers.deltas), :count]
-        torch.from_numpy(delta).copy_(expert.tensor[span])
-        np.subtract(delta, start, out=delta)
-        if expert.kept is not None:
-            expert.kept.zero(delta, keys, span.start)
-        np.multiply(delta, np.float32(expert.factor), out=delta)
-        np.add(total, delta, out=total)
-    weights = [expert.weight for expert in experts]
-    divisor: Any = np.float32(sum(weights))
-    if rule.elects_signs:
-        divisor = buffers.divisor[:count]
-        agree(buffers.deltas[:, :count], weights, total, divisor, keys, out)
-    if rule.normalize:
-        np.divide(out, divisor, out=out)
-    if rule.scale != 1.0:
-        np.multiply(out, np.float32(rule.scale), out=out)
-    np.add(out, start, out=out)
+
+def l1_factor(delta: Delta, kept: Kept) -> float:
+    """Sum of magnitudes before over after the drop; 1 when either is nothing."""
+    before = after = 0.0
+    keys, zero = np.empty(_PIECE, dtype=np.int32), kept.zeroing()
+    for span in spans(len(delta), _PIECE):
+        piece = delta.piece(span)
+        before += _magnitudes(piece, keys)
+        zero(piece, keys)
+        after += _magnitudes(piece, keys)
+    exact = delta.arithmetic
+    if min(before, after) < _NO_LENGTH:
+        return 1.0
+    return float(exact.number(before)) / float(exact.number(after)) if after else 1.0
+
+
+def _magnitudes(piece: Floats, scratch: Keys) -> float:
+    """Sum magnitudes, in float32 where pieces are short enough to lose nothing that counts."""
+    magnitudes = scratch[: len(piece)].view(np.float32)
+    np.abs(piece, out=magnitudes)
+    return float(magnitudes.sum())
 
 
 def agree(
-    deltas: Floats, weights: list[float], total: Floats, divisor: Floats, keys: Keys, out: Floats
+    deltas: Floats,
+    weights: Sequence[np.float32],
+    total: Floats,
+    divisor: Floats | None,
+    keys: Keys,
+    out: Floats,
 ) -> None:
     """Sum the deltas with the elected sign into ``out`` and their weights into ``divisor``.
 
@@ -210,25 +221,39 @@ def agree(
         deltas: weighted, one row an expert; changed.
         weights: of the experts.
         total: the election's sums, begun at +0; changed.
-        divisor: filled with the weights that agree, 1 where none does.
+        divisor: filled with the weights that agree, 1 where none does; None for none.
         keys: scratch.
         out: filled.
     """
     # A sum that begins at +0 is never -0, so its sign bit is clear when it is zero.
     elected = total.view(np.int32)
     np.bitwise_and(elected, _SIGN, out=elected)
-    out.fill(0.0)
-    divisor.fill(0.0)
-    for delta, weight in zip(deltas, weights, strict=True):
+    for number, (delta, weight) in enumerate(zip(deltas, weights, strict=True)):
         bits = delta.view(np.int32)
         np.bitwise_xor(bits, elected, out=bits)
-        np.maximum(delta, np.float32(0.0), out=delta)
+        np.maximum(delta, _NOTHING, out=delta)
         np.bitwise_and(bits, MAGNITUDE, out=bits)  # The larger of -0 and 0 may be -0.
-        np.add(out, delta, out=out)
-        # Bits of a positive number are positive: negate and smear to a mask of ones.
-        np.negative(bits, out=keys)
-        np.right_shift(keys, 31, out=keys)
-        np.bitwise_and(keys, np.float32(weight).view(np.int32), out=keys)
-        np.add(divisor, keys.view(np.float32), out=divisor)
+        if number:
+            np.add(out, delta, out=out)
+        else:
+            np.copyto(out, delta)
+        if divisor is not None:
+            _add_weight(bits, weight, keys, divisor, is_first=not number)
+    if divisor is not None:
+        np.equal(divisor, _NOTHING, out=keys, casting="unsafe")
+        np.add(divisor, keys, out=divisor, casting="unsafe")
     np.bitwise_xor(out.view(np.int32), elected, out=out.view(np.int32))
-    np.copyto(divisor, np.float32(1.0), where=divisor == 0.0)
+
+
+def _add_weight(
+    bits: Keys, weight: np.float32, keys: Keys, divisor: Floats, *, is_first: bool
+) -> None:
+    """Add a weight wherever a number is above zero, given its bits."""
+    # Bits of a positive number are positive: negate and smear to a mask of ones.
+    np.negative(bits, out=keys)
+    np.right_shift(keys, _TOP, out=keys)
+    np.bitwise_and(keys, weight.view(np.int32), out=keys)
+    if is_first:
+        np.copyto(divisor, keys.view(np.float32))
+    else:
+        np.add(divisor, keys.view(np.float32), out=divisor)

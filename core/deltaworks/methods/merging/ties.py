@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
 from deltaworks.methods.merging.kept import Largest
-from deltaworks.methods.merging.task_vectors import Place, Rule, merge_task_vectors
+from deltaworks.methods.merging.pieces import Delta
+from deltaworks.methods.merging.task_vectors import N_BUFFERS, Place, Rule, stream_task_vectors
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.selection import Floats, magnitude_cut
+from deltaworks.numerics.thresholds import find_thresholds
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.method import Fill, StreamInputs
 
 
 class TiesOptions(Options):
@@ -52,7 +51,7 @@ class TiesExpertOptions(Options):
     )
 
 
-def merge(inputs: MergeInputs, options: TiesOptions) -> Tensor:
+def stream(inputs: StreamInputs, options: TiesOptions) -> Fill:
     """Trim, elect, average, and add to the base."""
     rule = Rule(
         sparsify=_largest,
@@ -61,11 +60,12 @@ def merge(inputs: MergeInputs, options: TiesOptions) -> Tensor:
         normalize=options.normalize,
         scale=options.scale,
     )
-    return merge_task_vectors(inputs, rule)
+    return stream_task_vectors(inputs, rule)
 
 
-def _largest(values: Floats, own: TiesExpertOptions, place: Place) -> Largest:  # noqa: ARG001
-    return Largest(magnitude_cut(values, max(1, int(own.density * len(values)))))
+def _largest(delta: Delta, own: TiesExpertOptions, place: Place) -> Largest:  # noqa: ARG001
+    keep = max(1, int(own.density * len(delta)))
+    return Largest(find_thresholds(delta, [keep]).thresholds[0])
 
 
 METHOD = MergingMethod(
@@ -79,5 +79,6 @@ METHOD = MergingMethod(
     options=TiesOptions,
     expert_options=TiesExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
-    merge=merge,
+    stream=stream,
+    n_buffers=N_BUFFERS,
 )

@@ -3,13 +3,20 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from deltaworks.errors import OptionError
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
-from deltaworks.numerics.masks import bernoulli_mask
+from deltaworks.numerics.draws import drawn_bits
+
+
+def _mask(count: int, density: float, index: int) -> torch.Tensor:
+    bits = drawn_bits(0, "w", count, density, f"expert {index}")
+    return torch.from_numpy(np.unpackbits(bits, count=count, bitorder="little"))
+
 
 BOTH = pytest.mark.parametrize("method_id", ["dare-linear", "dare-ties"])
 
@@ -46,8 +53,7 @@ def test_survivors_are_those_of_the_experts_stream(method_id: str, merged: Any) 
     both = merged(method_id, zero, [(zero, {"density": 0.25}), (ones, {"density": 0.25})])
 
     for found, index in ((first, 0), (both, 1)):
-        mask = bernoulli_mask(0, "w", 300, 0.75, f"expert {index}")
-        assert torch.equal(found.reshape(-1), 4.0 * torch.from_numpy(mask).float())
+        assert torch.equal(found.reshape(-1), 4.0 * _mask(300, 0.25, index).float())
 
 
 @BOTH
@@ -108,9 +114,9 @@ def test_ties_on_the_survivors_alone(merged: Any, gaussian: Any) -> None:
 
     found = merged("dare-ties", base, [(t, own) for t in tensors], rescale="none", normalize=True)
 
-    masks = [bernoulli_mask(0, "w", 3000, 0.6, f"expert {index}") for index in range(3)]
+    masks = [_mask(3000, 0.4, index) for index in range(3)]
     kept = [
-        (tensor * torch.from_numpy(mask).view(50, 60), {"density": 1.0})
+        (tensor * mask.view(50, 60), {"density": 1.0})
         for tensor, mask in zip(tensors, masks, strict=True)
     ]
     torch.testing.assert_close(found, merged("ties", base, kept))

@@ -1,0 +1,216 @@
+"""Where the k largest magnitudes end, of numbers that are never in memory together.
+
+Magnitudes of float32 numbers are compared as integers (``selection``). A sample brackets
+the threshold; one pass counts what lies above the bracket and collects what lies inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.selection import MAGNITUDE, Floats, Keys
+
+INFINITE = 0x7F800000
+"""Keys from here on are those of infinity and NaN."""
+NOTHING = 0x7FFFFFFF
+"""A key that is larger than any other: nothing is kept."""
+_SAMPLE, _SHARE_OF_SAMPLE = 1 << 15, 512
+_MOST_COLLECTED = 1 << 21
+_PIECE = 1 << 15
+
+
+class Numbers(Protocol):
+    """Flat numbers that are computed piece by piece, as often as wanted."""
+
+    def __len__(self) -> int: ...
+
+    def piece(self, span: slice) -> Floats:
+        """Give the numbers of a span of at most 2^15; the next call may write over them."""
+
+    def sample(self, step: int) -> Floats:
+        """Give every ``step``-th number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Where the kept magnitudes end.
+
+    Args:
+        key: magnitudes with larger keys are kept, smaller ones are dropped.
+        n_equal: how many with this very key are kept, those with the lowest indices.
+    """
+
+    key: int
+    n_equal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Thresholds, and what else the pass has seen.
+
+    Args:
+        thresholds: in the order of what was asked for.
+        largest: key; from ``INFINITE`` on there is infinity or NaN among the numbers.
+    """
+
+    thresholds: tuple[Threshold, ...]
+    largest: int
+
+
+def find_thresholds(numbers: Numbers, keeps: Sequence[int]) -> Found:
+    """Find for every count the threshold that keeps exactly so many.
+
+    Args:
+        numbers: read once after a sample; once more where a bracket missed.
+        keeps: how many to keep, each 0 to their count.
+    """
+    count = len(numbers)
+    if not count:
+        return Found(tuple(Threshold(NOTHING) for _ in keeps), 0)
+    sample = _keys(numbers.sample(_step(count)))
+    sample.sort()
+    brackets = [_bracket(sample, count, keep) for keep in keeps]
+    largest = _count(numbers, brackets)
+    missed = [one for one in brackets if one.misses]
+    if missed:
+        histogram = _histogram(numbers)
+        for one in missed:
+            one.take_bin(histogram)
+        _count(numbers, missed)
+    return Found(tuple(one.threshold() for one in brackets), largest)
+
+
+def _step(count: int) -> int:
+    """Choose an odd step, so that no power of two in the numbers' order goes along."""
+    return max(1, count // max(_SAMPLE, count // _SHARE_OF_SAMPLE)) | 1
+
+
+def _keys(numbers: Floats) -> Keys:
+    return np.bitwise_and(numbers.view(np.int32), MAGNITUDE)
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """Keys between which a threshold is looked for, and what lies there.
+
+    Args:
+        keep: how many numbers are to be kept.
+        count: of all numbers.
+        low: smallest key inside.
+        high: largest key inside.
+        above: numbers with larger keys.
+        n_inside: numbers inside.
+        inside: their keys, in any order.
+        tallies: keys and how often they were seen, of those that are inside no more.
+    """
+
+    keep: int
+    count: int
+    low: int
+    high: int
+    above: int = 0
+    n_inside: int = 0
+    n_held: int = 0
+    inside: list[Keys] = field(default_factory=list)
+    tallies: list[tuple[Keys, npt.NDArray[np.int64]]] = field(default_factory=list)
+
+    @property
+    def is_trivial(self) -> bool:
+        return not 0 < self.keep < self.count
+
+    @property
+    def misses(self) -> bool:
+        return not self.is_trivial and not 0 < self.keep - self.above <= self.n_inside
+
+    def take_bin(self, histogram: npt.NDArray[np.int64]) -> None:
+        """Look in the bin of the high halves that the threshold is in."""
+        from_top = np.cumsum(histogram[::-1])
+        bin_of = len(histogram) - 1 - int(np.searchsorted(from_top, self.keep))
+        self.low, self.high = bin_of << 16, (bin_of << 16) | 0xFFFF
+        self.above = self.n_inside = self.n_held = 0
+        self.inside, self.tallies = [], []
+
+    def take(self, keys: Keys, scratch: Keys, mask: npt.NDArray[np.bool_]) -> None:
+        """Look at some keys."""
+        np.greater(keys, np.int32(self.high), out=mask)
+        self.above += int(np.count_nonzero(mask))
+        # Unsigned distance: one comparison for both ends.
+        np.subtract(keys, np.int32(self.low), out=scratch)
+        np.less_equal(scratch.view(np.uint32), np.uint32(self.high - self.low), out=mask)
+        found = scratch[np.flatnonzero(mask)]
+        self.n_inside += len(found)
+        self.n_held += len(found)
+        self.inside.append(found)
+        if self.n_held > _MOST_COLLECTED:
+            self._tally()
+
+    def _tally(self) -> None:
+        """Hold equal keys once."""
+        self.tallies.append(np.unique(np.concatenate(self.inside), return_counts=True))
+        if len(self.tallies) > 1:
+            keys, places = np.unique(
+                np.concatenate([keys for keys, _ in self.tallies]), return_inverse=True
+            )
+            counts = np.zeros(len(keys), dtype=np.int64)
+            np.add.at(counts, places, np.concatenate([many for _, many in self.tallies]))
+            self.tallies = [(keys, counts)]
+        self.inside, self.n_held = [], 0
+
+    def threshold(self) -> Threshold:
+        if self.keep <= 0:
+            return Threshold(NOTHING)
+        if self.keep >= self.count:
+            return Threshold(-1)
+        wanted = self.keep - self.above
+        if not self.tallies:
+            inside = np.concatenate(self.inside)
+            place = len(inside) - wanted
+            inside.partition(place)
+            key = inside[place]
+            larger = int(np.count_nonzero(inside[place:] > key))
+            return Threshold(int(key) + self.low, wanted - larger)
+        self._tally()
+        keys, counts = self.tallies[0]
+        from_top = np.cumsum(counts[::-1])
+        place = int(np.searchsorted(from_top, wanted))
+        larger = int(from_top[place - 1]) if place else 0
+        return Threshold(int(keys[::-1][place]) + self.low, wanted - larger)
+
+
+def _bracket(sample: Keys, count: int, keep: int) -> _Bracket:
+    """Bracket the threshold by six standard errors of its rank in a sorted sample."""
+    size, share = len(sample), 1.0 - keep / count
+    slack = 6.0 * sqrt(max(0.0, share * (1.0 - share)) * size) + 2.0
+    first, last = int(share * size - slack), int(share * size + slack)
+    low = int(sample[first]) if first >= 0 else 0
+    return _Bracket(keep, count, low, int(sample[last]) if last < size else NOTHING)
+
+
+def _count(numbers: Numbers, brackets: Sequence[_Bracket]) -> int:
+    """Count above and collect inside; give the largest key."""
+    largest = 0
+    keys, scratch = np.empty((2, _PIECE), dtype=np.int32)
+    mask = np.empty(_PIECE, dtype=np.bool_)
+    wanted = [one for one in brackets if not one.is_trivial]
+    for span in spans(len(numbers), _PIECE):
+        many = span.stop - span.start
+        np.bitwise_and(numbers.piece(span).view(np.int32), MAGNITUDE, out=keys[:many])
+        largest = max(largest, int(keys[:many].max()))
+        for one in wanted:
+            one.take(keys[:many], scratch[:many], mask[:many])
+    return largest
+
+
+def _histogram(numbers: Numbers) -> npt.NDArray[np.int64]:
+    """Count the high halves of all keys."""
+    total = np.zeros(1 << 15, dtype=np.int64)
+    for span in spans(len(numbers), _PIECE):
+        total += np.bincount(_keys(numbers.piece(span)) >> 16, minlength=1 << 15)
+    return total

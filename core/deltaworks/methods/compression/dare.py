@@ -16,10 +16,12 @@ from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
 from deltaworks.methods.method import CompressionMethod
 from deltaworks.numerics.byte_coding import DamagedError
+from deltaworks.numerics.gathering import gather, scatter
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
 from deltaworks.numerics.mask_coding import Mask, decode_mask, encode_mask, entropy
 from deltaworks.numerics.masks import CHECK_BYTES, bernoulli_mask, exact_mask, mask_check
 from deltaworks.numerics.matrices import as_stack
+from deltaworks.numerics.recent import remembers_last
 from deltaworks.numerics.selection import kept_count
 from deltaworks.options import Options, option
 
@@ -73,6 +75,7 @@ def _count(n_elements: int, options: DareOptions) -> int:
     return kept_count(n_elements, 1.0 - options.drop_rate)
 
 
+@remembers_last
 def _mask(spec: TensorSpec, n_elements: int, options: DareOptions) -> Mask:
     if options.mask == "bernoulli":
         return bernoulli_mask(spec.seed, spec.name, n_elements, options.drop_rate, _STREAM)
@@ -84,7 +87,7 @@ def encode(pair: TensorPair, options: DareOptions) -> Parts:
     """Store the survivors, unscaled, in flat order."""
     flat = finite_delta(pair).reshape(-1).numpy()
     mask = _mask(pair.spec, len(flat), options)
-    kept = flat[mask]
+    kept = gather(flat, mask)
     unit = unit_for(float(np.abs(kept).max(initial=0.0)))
     parts: Parts = {"vals": to_halves(kept, unit), "unit": one_float(unit)}
     if options.store_mask:
@@ -110,7 +113,7 @@ def decode(parts: Parts, spec: TensorSpec, options: DareOptions) -> Tensor:
         share = kept / n_elements if options.mask == "exact" else 1.0 - options.drop_rate
         numbers /= np.float32(share)
     out = torch.zeros(spec.shape)
-    out.view(-1).numpy()[mask] = numbers
+    scatter(numbers, mask, out.view(-1).numpy())
     return out
 
 

@@ -18,12 +18,14 @@ from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
 from deltaworks.methods.method import CompressionMethod
 from deltaworks.numerics.byte_coding import DamagedError
+from deltaworks.numerics.gathering import scatter
 from deltaworks.numerics.group_masks import Mask, group_counts, group_masks
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
 from deltaworks.numerics.mask_coding import decode_mask, encode_mask, entropy
 from deltaworks.numerics.masks import CHECK_BYTES, mask_check
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.numerics.packing import pack, packed_width, unpack
+from deltaworks.numerics.recent import remembers_last
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class GroupDropoutOptions(Options):
         return int(self.bits)
 
 
+@remembers_last
 def _mask(spec: TensorSpec, stack: Stack, options: GroupDropoutOptions) -> Mask:
     rows = stack.count * stack.rows
     density = 1.0 - options.drop_rate
@@ -175,7 +178,7 @@ def decode(parts: Parts, spec: TensorSpec, options: GroupDropoutOptions) -> Tens
     if options.rescale:
         values *= _weights(stack, options)
     out = torch.zeros(spec.shape)
-    out.view(-1).numpy()[mask.reshape(-1)] = values.reshape(-1)
+    scatter(values.reshape(-1), mask.reshape(-1), out.view(-1).numpy())
     return out
 
 

@@ -11,6 +11,7 @@ differences are entropy-coded in classes of size with the base's exponent as con
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,10 +21,11 @@ from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods.compression.difference_classes import code_difference, decode_difference
 from deltaworks.methods.compression.parts import damaged, take
 from deltaworks.methods.method import CompressionMethod
-from deltaworks.numerics.byte_coding import Bytes, DamagedError, expand, squeeze
-from deltaworks.numerics.byte_planes import join, rotate, rotate_back, split
+from deltaworks.numerics.byte_coding import PLANES, Bytes, DamagedError, expand, squeeze
+from deltaworks.numerics.byte_planes import rotate, rotate_back
 from deltaworks.numerics.integer_delta import add_zigzag, zigzag_delta
 from deltaworks.numerics.matrices import as_stack
+from deltaworks.numerics.plane_coding import Coded, Step, code_planes, decode_planes
 from deltaworks.numerics.words import NUMPY_DTYPE, dtype_name, tensor_words, words_tensor
 from deltaworks.options import Options, option
 
@@ -42,6 +44,9 @@ _PLANED: dict[str, np.dtype[Any]] = {
 _ROTATED = {"BF16", "F32"}
 _GOOD_ENOUGH = 0.6
 _CHECK_BYTES = 8
+_CHECK, _OLD_CHECK = "b3", "check"
+_BYTES = 3
+"""Least zstd level for bytes of which nothing is known."""
 _REST = "rest"
 _PLANE_NAMES = {2: ("lo", "hi"), 4: ("0", "1", "2", "3")}
 
@@ -50,11 +55,12 @@ class LosslessOptions(Options):
     """Options of lossless storage."""
 
     level: int = option(
-        3,
-        ge=1,
+        PLANES,
+        ge=PLANES,
         le=19,
         title="Effort",
-        help="zstd level. More takes much longer and saves a few hundredths.",
+        help="1 is made for differences of weights and mostly the best; others are zstd's "
+        "levels, slower, and smaller only where weights repeat.",
         advanced=True,
         sweepable=True,
     )
@@ -75,8 +81,8 @@ def encode(pair: TensorPair, options: LosslessOptions) -> Parts:
     raw = np.ascontiguousarray(words).view(np.uint8)
     best = _planes_of(words, _base_words(pair, dtype), dtype, options)
     if best is None or _size(best) >= len(raw):
-        best = _named("raw", raw, options.level)
-    return best | {"check": _check(raw)}
+        best = _named("raw", squeeze(raw, max(options.level, _BYTES)))
+    return best | {_CHECK: _check(raw)}
 
 
 def _base_words(pair: TensorPair, dtype: str) -> Words | None:
@@ -104,42 +110,50 @@ def _planes_of(
     if base is not None:
         common = min(len(base), len(plain))
         old = base[:common].view(_PLANED[dtype])
-        best = _difference(zigzag_delta(old, plain[:common]), old, dtype, options)
+        best = _difference(old, plain[:common], dtype, options)
         if common < len(plain):
-            best |= _coded(_REST, _turned(plain[common:], dtype), options.level)
+            best |= _alone(_REST, plain[common:], dtype, options.level)
         if _size(best) <= _GOOD_ENOUGH * words.nbytes:
             return best
-    alone = _coded("w", _turned(plain, dtype), options.level)
+    alone = _alone("w", plain, dtype, options.level)
     return alone if best is None or _size(alone) < _size(best) else best
 
 
-def _difference(zigzag: Words, old: Words, dtype: str, options: LosslessOptions) -> Parts:
+def _difference(old: Words, new: Words, dtype: str, options: LosslessOptions) -> Parts:
     """Code a difference as asked; as bytes all the same where that is smaller."""
-    planes = _coded("z", zigzag, options.level)
+
+    def give(span: slice, out: Words) -> None:
+        zigzag_delta(old[span], new[span], out)
+
+    planes = _coded("z", give, len(new), new.dtype, options.level)
     if options.coding == "planes":
         return planes
-    classes = code_difference(zigzag, old, dtype)
+    classes = code_difference(zigzag_delta(old, new), old, dtype)
     return min(classes, planes, key=_size)
 
 
-def _turned(words: Words, dtype: str) -> Words:
-    return rotate(words) if dtype in _ROTATED else words
+def _alone(prefix: str, words: Words, dtype: str, level: int) -> Parts:
+    """Code words without a base."""
+
+    def give(span: slice, out: Words) -> None:
+        if dtype in _ROTATED:
+            rotate(words[span], out)
+        else:
+            out[:] = words[span]
+
+    return _coded(prefix, give, len(words), words.dtype, level)
 
 
-def _turned_back(words: Words, dtype: str) -> Words:
-    return rotate_back(words) if dtype in _ROTATED else words
-
-
-def _coded(prefix: str, words: Words, level: int) -> Parts:
+def _coded(prefix: str, give: Step, count: int, kind: np.dtype[Any], level: int) -> Parts:
     parts: Parts = {}
-    names = _PLANE_NAMES[words.dtype.itemsize]
-    for name, plane in zip(names, split(words), strict=True):
-        parts |= _named(f"{prefix}_{name}", plane, level)
+    planes = code_planes(give, count, kind, level)
+    for name, plane in zip(_PLANE_NAMES[kind.itemsize], planes, strict=True):
+        parts |= _named(f"{prefix}_{name}", plane)
     return parts
 
 
-def _named(name: str, data: Bytes, level: int) -> Parts:
-    blob, offsets = squeeze(data, level)
+def _named(name: str, coded: Coded) -> Parts:
+    blob, offsets = coded
     return {name: blob} if offsets is None else {name: blob, f"{name}_off": offsets}
 
 
@@ -148,8 +162,19 @@ def _size(parts: Parts) -> int:
 
 
 def _check(raw: Bytes) -> Bytes:
-    digest = blake2b(raw.data, digest_size=_CHECK_BYTES).digest()
-    return np.frombuffer(digest, dtype=np.uint8).copy()
+    from blake3 import blake3
+
+    return np.frombuffer(blake3(raw.data).digest(_CHECK_BYTES), dtype=np.uint8).copy()
+
+
+def _is_right(raw: Bytes, parts: Parts, spec: TensorSpec) -> bool:
+    """Compare the checksum; older files hold one of another kind."""
+    if _OLD_CHECK in parts:
+        digest = blake2b(raw.data, digest_size=_CHECK_BYTES).digest()
+        check, name = np.frombuffer(digest, dtype=np.uint8), _OLD_CHECK
+    else:
+        check, name = _check(raw), _CHECK
+    return np.array_equal(check, take(parts, name, np.uint8, (_CHECK_BYTES,), spec))
 
 
 def restore(base: Tensor | None, parts: Parts, spec: TensorSpec, dtype: str) -> Tensor:
@@ -171,7 +196,7 @@ def restore(base: Tensor | None, parts: Parts, spec: TensorSpec, dtype: str) -> 
     n_elements = as_stack(spec.shape).n_elements
     words = _rebuilt(base, parts, spec, dtype, n_elements)
     raw = words.view(np.uint8)
-    if not np.array_equal(_check(raw), take(parts, "check", np.uint8, (_CHECK_BYTES,), spec)):
+    if not _is_right(raw, parts, spec):
         raise FileError(
             "the rebuilt tensor does not have its recorded checksum",
             where=spec.name,
@@ -189,23 +214,45 @@ def _rebuilt(
     kind = _PLANED.get(dtype)
     if kind is None:
         raise damaged(spec, f"it is coded as planes but its dtype is {dtype}")
+    words = np.empty(n_elements, dtype=kind)
     has_planes = f"z_{_PLANE_NAMES[kind.itemsize][0]}" in parts
     if not has_planes and "k_cls" not in parts:
-        return _turned_back(_joined(parts, "w", kind, n_elements, spec), dtype)
-    old = _base_needed(base, parts, spec, dtype).view(kind)[:n_elements]
-    if has_planes:
-        words = add_zigzag(old, _joined(parts, "z", kind, len(old), spec))
-    else:
-        words = add_zigzag(old, decode_difference(parts, old, dtype, spec))
-    if len(old) == n_elements:
+        _fill_alone(parts, "w", words, dtype, spec)
         return words
-    rest = _joined(parts, _REST, kind, n_elements - len(old), spec)
-    return np.concatenate([words, _turned_back(rest, dtype)])
+    old = _base_needed(base, parts, spec, dtype).view(kind)[:n_elements]
+    common = words[: len(old)]
+    if has_planes:
+        _fill(parts, "z", common, partial(_add, old, common), spec)
+    else:
+        add_zigzag(old, decode_difference(parts, old, dtype, spec), common)
+    if len(old) < n_elements:
+        _fill_alone(parts, _REST, words[len(old) :], dtype, spec)
+    return words
 
 
-def _joined(parts: Parts, prefix: str, kind: np.dtype[Any], count: int, spec: TensorSpec) -> Words:
-    names = _PLANE_NAMES[kind.itemsize]
-    return join([_expanded(parts, f"{prefix}_{name}", count, spec) for name in names], kind)
+def _add(old: Words, new: Words, span: slice, zigzag: Words) -> None:
+    add_zigzag(old[span], zigzag, new[span])
+
+
+def _fill_alone(parts: Parts, prefix: str, words: Words, dtype: str, spec: TensorSpec) -> None:
+    """Decode words that were coded without a base."""
+
+    def take_piece(span: slice, piece: Words) -> None:
+        if dtype in _ROTATED:
+            rotate_back(piece, words[span])
+        else:
+            words[span] = piece
+
+    _fill(parts, prefix, words, take_piece, spec)
+
+
+def _fill(parts: Parts, prefix: str, words: Words, step: Step, spec: TensorSpec) -> None:
+    names = [f"{prefix}_{name}" for name in _PLANE_NAMES[words.dtype.itemsize]]
+    try:
+        coded = [_plane(parts, name, spec) for name in names]
+        decode_planes(coded, step, len(words), words.dtype)
+    except DamagedError as error:
+        raise damaged(spec, f"the planes '{prefix}': one {error}") from error
 
 
 def _base_needed(base: Tensor | None, parts: Parts, spec: TensorSpec, dtype: str) -> Words:
@@ -225,14 +272,17 @@ def _base_needed(base: Tensor | None, parts: Parts, spec: TensorSpec, dtype: str
 
 
 def _expanded(parts: Parts, name: str, count: int, spec: TensorSpec) -> Bytes:
-    blob = take(parts, name, np.uint8, (-1,), spec)
-    offsets = None
-    if f"{name}_off" in parts:
-        offsets = take(parts, f"{name}_off", np.int64, (-1,), spec)
     try:
-        return expand(blob, offsets, count)
+        return expand(*_plane(parts, name, spec), count)
     except DamagedError as error:
         raise damaged(spec, f"part '{name}' {error}") from error
+
+
+def _plane(parts: Parts, name: str, spec: TensorSpec) -> Coded:
+    blob = take(parts, name, np.uint8, (-1,), spec)
+    if f"{name}_off" not in parts:
+        return blob, None
+    return blob, take(parts, f"{name}_off", np.int64, (-1,), spec)
 
 
 def stored_bits(shape: tuple[int, ...], options: LosslessOptions) -> float:  # noqa: ARG001
@@ -242,7 +292,7 @@ def stored_bits(shape: tuple[int, ...], options: LosslessOptions) -> float:  # n
 
 def payload_bits(parts: Parts, spec: TensorSpec, options: LosslessOptions) -> float:  # noqa: ARG001
     """Bits of the coded bytes, without offsets, tables and checksum."""
-    beside = ("_off", "_tab", "check")
+    beside = ("_off", "_tab", _CHECK, _OLD_CHECK)
     codes = (part.nbytes for name, part in parts.items() if not name.endswith(beside))
     return 8.0 * sum(codes)
 

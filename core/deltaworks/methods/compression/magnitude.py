@@ -14,6 +14,7 @@ import numpy as np
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
 from deltaworks.methods.method import CompressionMethod
 from deltaworks.numerics.byte_coding import DamagedError
+from deltaworks.numerics.gathering import gather, scatter
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
 from deltaworks.numerics.mask_coding import decode_mask, encode_mask, entropy
 from deltaworks.numerics.matrices import as_stack
@@ -48,7 +49,7 @@ def encode(pair: TensorPair, options: MagnitudeOptions) -> Parts:
     """Store the largest values in flat order, and where they are."""
     flat = finite_delta(pair).reshape(-1).numpy()
     mask = keep_mask(flat, magnitude_cut(flat, kept_count(len(flat), options.density)))
-    kept = flat[mask]
+    kept = gather(flat, mask)
     unit = unit_for(float(np.abs(kept).max(initial=0.0)))
     parts: Parts = {"vals": to_halves(kept, unit), "unit": one_float(unit)}
     return parts | encode_mask(mask)
@@ -69,7 +70,7 @@ def decode(parts: Parts, spec: TensorSpec, options: MagnitudeOptions) -> Tensor:
     if int(np.count_nonzero(mask)) != count:
         raise damaged(spec, f"the mask keeps {np.count_nonzero(mask):,} values, not {count:,}")
     out = torch.zeros(spec.shape)
-    out.view(-1).numpy()[mask] = from_halves(values, unit)
+    scatter(from_halves(values, unit), mask, out.view(-1).numpy())
     return out
 
 

@@ -22,7 +22,7 @@ from deltaworks.numerics.words import dtype_name, tensor_words, words_tensor
 
 ALL16 = np.arange(1 << 16, dtype=np.uint16)
 CLASSES = LosslessOptions(coding="classes")
-NAMES = {"k_tab", "k_cls", "k_low", "k_off", "check"}
+NAMES = {"k_tab", "k_cls", "k_low", "k_off", "b3"}
 
 
 def _coded(base: Tensor | None, tuned: Tensor) -> tuple[Parts, TensorSpec]:

@@ -98,7 +98,7 @@ def test_sizes_are_those_of_the_simulation() -> None:
     without, _ = _coded(None, tuned.bfloat16())
 
     assert _size(with_base) / raw == pytest.approx(0.314, abs=0.02)
-    assert _size(without) / raw == pytest.approx(0.703, abs=0.02)
+    assert 0.65 < _size(without) / raw < 0.67  # the ideal coder of exponents: 0.659
 
 
 def test_a_base_that_does_not_help_is_not_used() -> None:
@@ -120,7 +120,7 @@ def test_noise_never_costs_more_than_a_checksum(count: int, kind: str, seed: int
 
     parts, _ = _coded(None, tuned)
 
-    assert set(parts) == {"raw", "check"}
+    assert set(parts) == {"raw", "b3"}
     assert _size(parts) <= len(noise) + 64
 
 

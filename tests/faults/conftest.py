@@ -202,7 +202,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     folder = tmp_path_factory.mktemp("lab")
     (folder / "out").mkdir()
     server = Server([sys.executable, str(Path(__file__).with_name("server.py"))])
-    lab = Lab(server, _models(folder, request), folder / "out")
+    lab = Lab(server, _models(folder / "models", request), folder / "out")
     _warm(lab)
     yield lab
     server.close()
@@ -220,7 +220,7 @@ def small_disk(
         pytest.skip("no private mounts on this system")
     program = [sys.executable, str(Path(__file__).with_name("server.py"))]
     server = Server([*unshare, *program, "--disk", str(folder / "out"), "4m"])
-    lab = Lab(server, _models(folder, request), folder / "out")
+    lab = Lab(server, _models(folder / "models", request), folder / "out")
     _warm(lab)
     yield lab
     server.close()

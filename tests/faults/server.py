@@ -92,7 +92,8 @@ def act_of(fault: dict[str, Any]) -> Callable[[str], None]:
         shutil.rmtree(path, ignore_errors=True)
 
     def protect(_name: str) -> None:
-        subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
+        command = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(path)]
+        subprocess.run(command, check=True)
 
     def fail(_name: str) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -231,10 +232,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
     if word == "tree":
         return {"files": tree(folder) if folder.exists() else {}}
+    if word in {"clear", "uncover"} and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        subprocess.run(["umount", str(folder)], check=True)
     if word == "clear":
-        with contextlib.suppress(subprocess.CalledProcessError):
-            if folder.is_mount():
-                subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         for path in folder.iterdir() if folder.exists() else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         folder.mkdir(exist_ok=True)

@@ -17,6 +17,7 @@ from deltaworks.checkpoints.adapter_config import AdapterConfig, read_adapter_co
 from deltaworks.checkpoints.adapter_targets import Change, Target, targets_of
 from deltaworks.checkpoints.checkpoint import Checkpoint, Identity
 from deltaworks.checkpoints.faults import DAMAGED, place
+from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.folder import file_identity
 from deltaworks.checkpoints.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, refuse_format
 from deltaworks.checkpoints.mapped import MappedFile
@@ -157,6 +158,18 @@ class AdapterCheckpoint(Checkpoint):
         scale = self.adapter.scale(target.change.module)
         return from_float(_wide(words, dtype) + scale * added, target.info.dtype)
 
+    def pair_of(self, name: str) -> tuple[Words, Words] | None:
+        """Give two float64 factors of what the adapter adds to a matrix of its base, unrounded.
+
+        Their product has the shape of the stored matrix; the adapter's scale is in the
+        left one. None where it adds nothing, or stores the tensor whole.
+        """
+        target = self._targets.get(name)
+        if target is None or not target.change.a or target.change.whole:
+            return None
+        left, right = self._factors(target.change)
+        return self.adapter.scale(target.change.module) * left, right
+
     def _numbers(self, name: str) -> Words:
         dtype = self._file.header.tensors[name].info.dtype
         return _wide(self._file.words(name), dtype)
@@ -190,6 +203,12 @@ class AdapterCheckpoint(Checkpoint):
         """Facts of the adapter's own file."""
         stored = [one.info for one in self._file.header.tensors.values()]
         return file_identity(self.weight_files, stored)
+
+    @property
+    def file_states(self) -> Mapping[Path, FileState]:
+        """The adapter's own file and the base's, as they were when they were opened."""
+        below = {} if self.base is None else self.base.file_states
+        return {**below, self._file.path: self._file.state}
 
     def close(self) -> None:
         """Let go of the adapter's file, and of the base if it was opened with it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.tensors import TensorInfo
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Checkpoint(ABC):
     @abstractmethod
     def identity(self) -> Identity:
         """Facts that tell these bytes from others."""
+
+    @property
+    def file_states(self) -> Mapping[Path, FileState]:
+        """The files that tensors come from, as they were when they were opened."""
+        return {}
 
     @abstractmethod
     def close(self) -> None:

@@ -21,6 +21,7 @@ from deltaworks.checkpoints.delta_manifest import (
     unpack_blob,
 )
 from deltaworks.checkpoints.faults import DAMAGED, place
+from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.folder import file_identity
 from deltaworks.checkpoints.hashes import tensor_hash
 from deltaworks.checkpoints.headers import parse_header, parse_object
@@ -288,6 +289,12 @@ class DeltaCheckpoint(Checkpoint):
         """Bytes of all parts of a tensor."""
         stored = self._file.header.tensors
         return sum(stored[at].info.nbytes for at in self._parts.get(name, {}).values())
+
+    @property
+    def file_states(self) -> Mapping[Path, FileState]:
+        """The delta's own file and the base's, as they were when they were opened."""
+        below = {} if self.base is None else self.base.file_states
+        return {**below, self._file.path: self._file.state}
 
     def close(self) -> None:
         """Let go of the file, and of the base if it was opened with it."""

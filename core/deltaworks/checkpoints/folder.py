@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.checkpoints.checkpoint import Checkpoint, CheckpointKind, Identity
 from deltaworks.checkpoints.documents import read_object
 from deltaworks.checkpoints.faults import DAMAGED, file_fault, place
+from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.hashes import header_hash
 from deltaworks.checkpoints.hub import hub_source
 from deltaworks.checkpoints.layout import Layout
@@ -81,6 +82,11 @@ class ModelCheckpoint(Checkpoint):
     def identity(self) -> Identity:
         """Facts from headers and the file system."""
         return file_identity(self.weight_files, [self.info(name) for name in self.names])
+
+    @property
+    def file_states(self) -> Mapping[Path, FileState]:
+        """The weight files, as they were when they were opened."""
+        return {file.path: file.state for file in self._files}
 
     def close(self) -> None:
         """Let go of every mapped file."""

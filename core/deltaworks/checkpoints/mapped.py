@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deltaworks.checkpoints.faults import file_fault, place
+from deltaworks.checkpoints.file_state import FileState, state_of
 from deltaworks.checkpoints.headers import Header, read_header
 from deltaworks.checkpoints.mapping_faults import Watch
 from deltaworks.errors import FileError
@@ -24,13 +24,16 @@ class MappedFile:
     Args:
         path: a safetensors file.
 
+    Attributes:
+        state: of the file when it was opened.
+
     Raises:
         FileError: it is not a sound safetensors file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._facts = _facts(path)
+        self.state: FileState = state_of(path)
         self.header: Header = read_header(path)
         self._map: mmap.mmap | None = None
         self._watch: Watch | None = None
@@ -75,7 +78,7 @@ class MappedFile:
     def _open(self) -> mmap.mmap:
         try:
             with self.path.open("rb") as file:
-                facts = _facts(file.fileno())
+                state = state_of(self.path, file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             fault = error if isinstance(error, OSError) else OSError(str(error))
@@ -88,7 +91,7 @@ class MappedFile:
                 where=place(self.path),
                 fix="Open it again when nothing writes to it.",
             )
-        if facts != self._facts:
+        if state != self.state:
             mapping.close()
             raise FileError(
                 "was changed or replaced since it was opened",
@@ -108,12 +111,3 @@ class MappedFile:
                 mapping.close()
                 if self._watch is not None:
                     self._watch.drop()
-
-
-def _facts(file: Path | int) -> tuple[int, int, int]:
-    """Tell one file, and one state of it, from another."""
-    try:
-        facts = os.stat(file)  # noqa: PTH116 - takes an open file as well
-    except OSError as error:
-        raise file_fault(error, file if isinstance(file, Path) else Path()) from error
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns

@@ -40,7 +40,7 @@ def _as_ours(error: BaseException, item: str) -> BaseException:
         )
     if isinstance(error, OSError):
         return from_system(error, item)
-    error.add_note(f"in work item {item}")
+    error.add_note(f"at {item}")
     return error
 
 
@@ -54,8 +54,14 @@ def from_system(error: OSError, where: str) -> AppError:
     return FileError(error.strerror or str(error), where=place)
 
 
+_OUT_OF_MEMORY = ("not enough memory", "can't start new thread", "out of memory")
+"""What torch, Python and CUDA say."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, in Python or in torch."""
+    """Whether an allocation failed, in Python, in torch or for a thread's stack."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "not enough memory" in str(error)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.checkpoint import Checkpoint
-from deltaworks.checkpoints.faults import file_fault
+from deltaworks.checkpoints.file_state import FileState, state_of
 from deltaworks.checkpoints.mapping_faults import check_mapped
 from deltaworks.errors import AppError, FileError
-
-FileState = tuple[int, int, int]
-"""Size in bytes, time of the last change in nanoseconds, and which file it is."""
 
 
 def open_input(
@@ -34,29 +31,17 @@ def open_input(
         return None
 
 
-def state_of(path: Path) -> FileState:
-    """Tell the state of a file without reading it.
-
-    Raises:
-        FileError: it is not there.
-    """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise file_fault(error, path) from error
-    return facts.st_size, facts.st_mtime_ns, facts.st_ino
-
-
 class FrozenInputs:
-    """The files that a job reads, as they are when it begins.
+    """The files that a job reads, as they were when it opened them.
 
     Args:
         checkpoints: its inputs; what they stand on counts as well.
     """
 
     def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
-        paths = dict.fromkeys(path for one in checkpoints for path in _files_of(one))
-        self._states = {path: state_of(path) for path in paths}
+        self._states: dict[Path, FileState] = {}
+        for checkpoint in checkpoints:
+            self._states.update(checkpoint.file_states)
 
     def check_readable(self) -> None:
         """Raise when a file could not be read while it was looked at; costs nothing.
@@ -106,10 +91,3 @@ def _difference(before: FileState, now: FileState) -> str:
     if before[2] != now[2]:
         return "another file has its name"
     return "it was written to"
-
-
-def _files_of(checkpoint: Checkpoint) -> Iterator[Path]:
-    yield from checkpoint.weight_files
-    base = getattr(checkpoint, "base", None)
-    if isinstance(base, Checkpoint):
-        yield from _files_of(base)

@@ -6,12 +6,14 @@ from contextlib import ExitStack
 
 from deltaworks.engine.compress import run_compress
 from deltaworks.engine.compress_plan import open_compress
+from deltaworks.engine.faults import placed
 from deltaworks.engine.finished import finished_before
 from deltaworks.engine.merge import run_merge
 from deltaworks.engine.merge_plan import open_merge
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.rebuild import open_rebuild, run_rebuild
 from deltaworks.engine.reports import Report
+from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
 from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe
 
@@ -48,6 +50,17 @@ def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> R
         CancelledError: the control was cancelled; nothing is left behind.
         AppError: it cannot be done; nothing is left behind.
     """
+    try:
+        return _run(recipe, control, resume=resume)
+    except (OSError, MemoryError, RuntimeError) as error:
+        # What failed outside of a work item, such as a journal on a full disk.
+        found = placed(error, str(recipe.output))
+        if isinstance(found, AppError):
+            raise found from error
+        raise
+
+
+def _run(recipe: EngineRecipe, control: JobControl, *, resume: bool) -> Report:
     if resume and isinstance(recipe, MergeRecipe | RebuildRecipe):
         finished = finished_before(recipe)
         if finished is not None:

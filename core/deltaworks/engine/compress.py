@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from deltaworks.engine import checks
 from deltaworks.engine.budget import ByteBudget
+from deltaworks.engine.calibrating import grams_of
 from deltaworks.engine.compress_plan import (
     Choice,
     CompressJob,
@@ -144,6 +146,7 @@ def _write(
 
     def compute(item: WorkItem, data: _Read) -> EncodedTensor:
         base, tuned, twins = data
+        name = tasks[item.id].info.name
         return encode_tensor(
             tasks[item.id],
             base,
@@ -152,6 +155,7 @@ def _write(
             seed=job.recipe.seed,
             tolerate=tolerate,
             twins=twins,
+            gram=partial(grams.read, name) if grams and name in grams else None,
         )
 
     def write(item: WorkItem, tensor: EncodedTensor) -> None:
@@ -161,7 +165,10 @@ def _write(
 
     with DeltaOutputs(job, expert, wanted, resume=resume) as outputs:
         items = _left(expert, outputs, run) if wanted else []
-        with run.stage("tensors"):
+        with (
+            grams_of(job.recipe, choices if items else [], expert, run) as grams,
+            run.stage("tensors"),
+        ):
             run_pipeline(
                 items,
                 Steps(lambda item: _read(job, expert, tasks[item.id]), compute, write),

@@ -13,6 +13,13 @@ from deltaworks.checkpoints import roles_of
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
+from deltaworks.engine.calibrating import (
+    calibration_item,
+    calibration_notes,
+    check_calibration,
+    gram_bytes,
+    is_calibrated,
+)
 from deltaworks.engine.inputs import open_input
 from deltaworks.engine.pairing import MATRICES, partner_of, twins_of
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
@@ -115,7 +122,7 @@ class CompressJob:
         titles = list(dict.fromkeys(choice.method.title for choice in self.choices))
         return Plan(
             title=f"Compress {n_experts} expert{'s' * (n_experts > 1)} with {', '.join(titles)}",
-            items=tuple(task.item for job in self.experts for task in job.tasks),
+            items=tuple(item for job in self.experts for item in self._items(job)),
             outputs=self.outputs,
             original_bytes=sum(weight_bytes(job.checkpoint) for job in self.experts),
             notes=(*self.warnings, *self.notes),
@@ -136,7 +143,17 @@ class CompressJob:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is stored exactly by the rule."""
-        return tuple(text for job in self.experts for text in _texts(job, is_usual=True))
+        kept = tuple(text for job in self.experts for text in _texts(job, is_usual=True))
+        if not is_calibrated(self.recipe, self.choices):
+            return kept
+        return (*calibration_notes(self.experts, self.recipe.calibration), *kept)
+
+    def _items(self, job: ExpertJob) -> Iterator[WorkItem]:
+        """Give the pass over texts, if there is one, and every tensor."""
+        if is_calibrated(self.recipe, self.choices):
+            number, calibration = self.experts.index(job), self.recipe.calibration
+            yield calibration_item(number, job, calibration, len(self.experts))
+        yield from (task.item for task in job.tasks)
 
     def _outputs(self, job: ExpertJob) -> Iterator[OutputPlan]:
         side = sum(path.stat().st_size for path in job.checkpoint.side_files.values())
@@ -164,6 +181,7 @@ def open_compress(
     checks.raise_together(faults)
     assert base is not None
     experts = [expert for expert in found if expert is not None]
+    faults += check_calibration(recipe, choices, experts)
     names = distinct([display_name(ref.path, ref.name) for ref in recipe.experts])
     jobs = tuple(
         _expert_job(number, name, expert, base, choices, recipe, faults)
@@ -274,7 +292,10 @@ def _expert_job(
             roles[tensor].is_transposed,
             twins.get(tensor, ()),
         )
-        tasks.append(replace(task, item=_item(number, len(recipe.experts), task, choices)))
+        item = _item(number, len(recipe.experts), task, choices)
+        if is_calibrated(recipe, choices) and task.is_treated:
+            item = replace(item, peak_bytes=item.peak_bytes + gram_bytes(task.codec_shape))
+        tasks.append(replace(task, item=item))
     targets = _targets(recipe, name, choices)
     return ExpertJob(name, expert, tuple(tasks), targets)
 

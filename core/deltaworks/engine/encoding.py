@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import fsum, inf, isfinite, nan
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,7 @@ def encode_tensor(
     seed: int,
     tolerate: bool,
     twins: Sequence[Words] = (),
+    gram: Callable[[], Tensor] | None = None,
 ) -> EncodedTensor:
     """Encode a tensor at every setting; what settings share is computed once.
 
@@ -108,6 +109,7 @@ def encode_tensor(
         seed: the job's.
         tolerate: keep the error of a setting as its result instead of raising it.
         twins: raw words of the tensors that it may be tied to, as the task names them.
+        gram: gives the second moments of the layer's inputs; None without calibration.
     """
     base_hash = "" if base is None else tensor_hash(base)
     is_alike = task.base is not None and task.base.dtype == task.info.dtype
@@ -120,6 +122,7 @@ def encode_tensor(
         TensorSpec(task.info.name, task.info.shape, seed),
         None if base is None or task.base is None else words_tensor(base, task.base.dtype),
         words_tensor(tuned, task.info.dtype),
+        gram,
     )
     energy = 0.0
     if pair.base is not None and task.info.is_floating:
@@ -177,7 +180,7 @@ def _as_methods_see(pair: TensorPair, task: TensorTask) -> TensorPair:
         return pair
     base = None if pair.base is None else pair.base.mT.contiguous()
     spec = replace(pair.spec, shape=task.codec_shape)
-    return TensorPair(spec, base, pair.tuned.mT.contiguous())
+    return TensorPair(spec, base, pair.tuned.mT.contiguous(), pair.read_gram)
 
 
 def _lossy(pair: TensorPair, choice: Choice) -> Encoded:

@@ -46,6 +46,10 @@ class Run:
         self._warnings.append(f"{where}: {text}" if where else text)
         self.control.report(Warned(text, where))
 
+    def note(self, text: str) -> None:
+        """Keep something for the report that nobody need worry about."""
+        self._notes.append(text)
+
     def stage(self, name: str) -> Stage:
         """Measure a part of the run: ``with run.stage("finish"):``."""
         return Stage(self.tally, name)

@@ -131,7 +131,7 @@ class TensorPair:
         self.spec = spec
         self.base = base
         self.tuned = tuned
-        self._read_gram = gram
+        self.read_gram = gram
         self._known: dict[Callable[[Tensor], Any], Any] = {}
 
     @cached_property
@@ -142,11 +142,11 @@ class TensorPair:
     @cached_property
     def gram(self) -> Tensor | None:
         """Second moments of the layer's inputs, ``(in, in)``, or None without calibration."""
-        return None if self._read_gram is None else self._read_gram()
+        return None if self.read_gram is None else self.read_gram()
 
     def reseeded(self, seed: int) -> TensorPair:
         """Give the same pair under another seed; what is known of its delta stays shared."""
-        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned, self._read_gram)
+        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned, self.read_gram)
         other._known = self._known
         other.__dict__["delta"] = self.delta
         return other
@@ -159,6 +159,19 @@ class TensorPair:
         """
         if compute not in self._known:
             self._known[compute] = compute(self.delta)
+        known: T = self._known[compute]
+        return known
+
+    def of_gram(self, compute: Callable[[Tensor], T]) -> T | None:
+        """Compute something from the Gram matrix once; None without calibration.
+
+        Args:
+            compute: a module-level pure function of the matrix; it is the key.
+        """
+        if self.gram is None:
+            return None
+        if compute not in self._known:
+            self._known[compute] = compute(self.gram)
         known: T = self._known[compute]
         return known
 

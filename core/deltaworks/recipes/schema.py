@@ -41,7 +41,10 @@ class Setting(Document):
 class Calibration(Document):
     """Texts that run through a model so that a method sees its layers' inputs."""
 
-    text: str = Field(default="", description="A .txt or .jsonl file; empty takes the bundled one.")
+    text: str = Field(
+        default="",
+        description="A .txt or .jsonl file; without one, methods take their data-free form.",
+    )
     samples: int = Field(default=128, ge=1, description="Sequences at most.")
     tokens: int = Field(default=512, ge=8, description="Tokens of a sequence at most.")
 

@@ -16,7 +16,7 @@ from deltaworks.recipes.schema import CompressRecipe, SweepRecipe
 from deltaworks.studies.trials import Trial
 
 SWEEP_FILE = "sweep.json"
-_COMMON = ("seed", "device", "memory_bytes", "threads", "note", "scope")
+_COMMON = ("seed", "device", "memory_bytes", "threads", "note", "scope", "calibration")
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,11 @@ def _model() -> Iterable[ActionRecord]:
         "act_remove", "Model", _tr("Remove from list"), _tr("Forget the model; its files stay"),
         "Del", in_table=True,
     )  # fmt: skip
+    yield ActionRecord(
+        "act_trash", "Model", _tr("Move files to trash…"),
+        _tr("List every file of the model, then move them to the trash"), "Shift+Del", "trash",
+        in_table=True,
+    )  # fmt: skip
 
 
 def _jobs(jobs: JobsDock) -> Iterable[ActionRecord]:

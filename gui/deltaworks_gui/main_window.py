@@ -197,6 +197,7 @@ class MainWindow(QMainWindow):
         queue.lane_changed.connect(self._status.show_lane)
         queue.idle.connect(self._on_idle)
         self._room.measured.connect(self._on_room)
+        self._status.saved_clicked.connect(self.page_shower("Storage"))
         self._give_up.timeout.connect(self.quit_now)
 
     def _restore(self) -> None:

@@ -60,6 +60,12 @@ def _results(context: AppContext) -> Page:
     return ResultsPage(context)
 
 
+def _storage(context: AppContext) -> Page:
+    from deltaworks_gui.pages.storage import StoragePage
+
+    return StoragePage(context)
+
+
 _LIBRARY_ACTIONS = frozenset(
     {
         "act_use_base",
@@ -71,6 +77,7 @@ _LIBRARY_ACTIONS = frozenset(
         "act_show_folder",
         "act_rename",
         "act_remove",
+        "act_trash",
         "act_refresh",
     }
 )
@@ -89,4 +96,5 @@ PAGES: tuple[PageRecord, ...] = (
         frozenset({"act_export_plot", "act_export_table"}),
         hears_jobs=True,
     ),
+    PageRecord("Storage", "storage", 6, _storage),
 )

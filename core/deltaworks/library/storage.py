@@ -75,7 +75,8 @@ def disk_use(
 
 def _volume(mount: str, found: Mapping[str, int]) -> VolumeUse:
     usage = shutil.disk_usage(mount)
-    other = max(0, usage.used - sum(found.values()))
+    # What is reserved is neither ours nor free; ``usage.used`` leaves it out.
+    other = max(0, usage.total - usage.free - sum(found.values()))
     return VolumeUse(mount, usage.total, usage.free, {**found, "Other": other})
 
 
@@ -99,7 +100,7 @@ def unfinished(home: Home) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
-def largest(rows: Sequence[ModelRow], count: int = 20) -> list[ModelRow]:
+def largest(rows: Sequence[ModelRow], count: int = 10) -> list[ModelRow]:
     """The models that take most, largest first."""
     here = [row for row in rows if row.state not in _GONE]
     return sorted(here, key=lambda row: (-row.size_bytes, row.name.casefold()))[:count]

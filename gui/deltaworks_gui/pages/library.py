@@ -7,15 +7,17 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, QUrl, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from deltaworks.library.rows import ModelRow
 from deltaworks_gui.context import AppContext
+from deltaworks_gui.dialogs.confirm_trash import ConfirmTrashDialog
 from deltaworks_gui.dialogs.dependents import DependentsDialog
 from deltaworks_gui.dialogs.rebuild import RebuildDialog
 from deltaworks_gui.formats import format_size
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.library_controller import LibraryController, LibraryState
+from deltaworks_gui.pages.library_menu import LibraryMenu
 from deltaworks_gui.pages.library_view import LibraryView
 from deltaworks_gui.payloads import LibraryChoice, WorkbenchDemo, WorkbenchInputs
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, current_theme, set_look
@@ -209,6 +211,7 @@ class LibraryPage(Page):
             "act_show_folder": Handler(self._show_folder, self._why_none),
             "act_rename": Handler(self._rename, self._why_not_one),
             "act_remove": Handler(self.controller.forget, self._why_none),
+            "act_trash": Handler(self._ask_trash, self._why_none),
             "act_refresh": Handler(self.controller.rescan),
         }
 
@@ -281,41 +284,10 @@ class LibraryPage(Page):
 
     @Slot(QPoint)
     def _on_menu(self, place: QPoint) -> None:
-        if not self.controller.selected:
-            return
-        menu = QMenu(self.view)
-        menu.setObjectName("LibraryMenu")
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for name in self.handlers():
-            if name in {"act_compress", "act_restore", "act_rename"}:
-                menu.addSeparator()
-            action = self._action(name)
-            if action is not None and name != "act_refresh":
-                menu.addAction(action)
-        self._add_roles(menu)
-        menu.popup(self.view.viewport().mapToGlobal(place))
-
-    def _add_roles(self, menu: QMenu) -> None:
-        roles = menu.addMenu(self.tr("Set role"))
-        choices = {
-            "Base": self.tr("Base"),
-            "Expert": self.tr("Expert"),
-            "Merge": self.tr("Merge"),
-            "Repaired": self.tr("Repaired"),
-            "": self.tr("As found"),
-        }
-        for role, text in choices.items():
-            if not role:
-                roles.addSeparator()
-            action = roles.addAction(text)
-            action.setData(role)
-            action.triggered.connect(self._on_role)
-
-    @Slot()
-    def _on_role(self) -> None:
-        action = self.sender()
-        if isinstance(action, QAction):
-            self.controller.set_role(str(action.data()))
+        if self.controller.selected:
+            menu = LibraryMenu(self.view, self._action, list(self.handlers()))
+            menu.role_chosen.connect(self.controller.set_role)
+            menu.popup(self.view.viewport().mapToGlobal(place))
 
     @Slot()
     def _on_columns(self) -> None:
@@ -376,6 +348,14 @@ class LibraryPage(Page):
         base = self.controller.model.row_by_id(row.family_id or 0)
         recipe = rebuild_recipe(row, base, folder)
         self.context.queue.submit(self.tr("Rebuild {0}").format(row.name), recipe)
+
+    def _ask_trash(self) -> None:
+        going = self.controller.going()
+        if not going:
+            return  # others need one of them; that was said
+        dialog = ConfirmTrashDialog(going, self.window(), self.context.settings)
+        dialog.confirmed.connect(self.controller.trash)
+        dialog.open()
 
     def _choose_wanted(self) -> None:
         """Select what another page pointed at, as soon as it is listed."""

@@ -24,6 +24,7 @@ from deltaworks_gui.models.library import LibraryFilter, LibraryModel
 from deltaworks_gui.pages.library_verify import verify
 from deltaworks_gui.pages.library_work import add_roots, read_disk, unpack
 from deltaworks_gui.payloads import WorkbenchInputs, why_not_usable, workbench_inputs
+from deltaworks_gui.trashing import Going, Trasher, going_of
 
 FILTER_MS = 150
 """From the last key to the filter."""
@@ -75,6 +76,7 @@ class LibraryController(QObject):
         self._context = context
         self.model = LibraryModel(self)
         self.filter = LibraryFilter(self.model, self)
+        self.trasher = Trasher(context, self)
         self.state = LibraryState(is_loading=not context.library.is_new)
         self._work: Task | None = None
         self._scan_again = False
@@ -188,9 +190,7 @@ class LibraryController(QObject):
     def forget(self) -> None:
         """Take the selected models off the list; files stay. Not a base that deltas need."""
         rows = self.selected
-        needing = dependents(rows, self.model.rows)
-        if needing:
-            self.refused.emit(refusal(rows, needing), [row.path for row in needing])
+        if self._is_refused(rows):
             return
         ids = tuple(row.id for row in rows)
         library = self._context.library
@@ -202,6 +202,25 @@ class LibraryController(QObject):
         who = rows[0].name if len(rows) == 1 else self.tr("{0} models").format(len(rows))
         text = self.tr("Removed from the list: {0}. The files are still there.").format(who)
         self._context.navigator.banner("info", text, [("undo", self.tr("Undo"))], key=_FORGET)
+
+    def _is_refused(self, rows: Sequence[ModelRow]) -> bool:
+        """Say so where deltas that stay need one of these models."""
+        needing = dependents(rows, self.model.rows)
+        if needing:
+            self.refused.emit(refusal(rows, needing), [row.path for row in needing])
+        return bool(needing)
+
+    def going(self) -> list[Going]:
+        """The selected models' files, for the dialog; none where they are needed."""
+        rows = self.selected
+        return [] if self._is_refused(rows) else [going_of(row) for row in rows]
+
+    @Slot()
+    def trash(self) -> None:
+        """Move the selected models' files to the trash."""
+        going = [going_of(row) for row in self.selected]
+        self.select(())
+        self.trasher.take(going)
 
     def remove_root(self, path: str) -> None:
         """Stop watching a folder; no file is touched."""

@@ -62,6 +62,15 @@ class Grams:
         """Whether the inputs of a weight are known."""
         return name in self._leaders or name in self._n_experts
 
+    @property
+    def folder(self) -> Path:
+        """Where they lie; what is computed from them may be kept there too."""
+        return self._folder
+
+    def leader(self, name: str) -> str:
+        """Name the weight whose matrix a weight shares; itself for stacked experts."""
+        return self._leaders.get(name, name)
+
     def read(self, name: str) -> Tensor:
         """Read the mean over tokens of ``x x^T``, float32 ``(in, in)``; never write to it.
 

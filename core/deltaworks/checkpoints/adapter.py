@@ -158,6 +158,11 @@ class AdapterCheckpoint(Checkpoint):
         scale = self.adapter.scale(target.change.module)
         return from_float(_wide(words, dtype) + scale * added, target.info.dtype)
 
+    def change_of(self, name: str) -> Change | None:
+        """Say what the adapter does to a tensor of its base; None where it does nothing."""
+        target = self._targets.get(name)
+        return target.change if target else None
+
     def pair_of(self, name: str) -> tuple[Words, Words] | None:
         """Give two float64 factors of what the adapter adds to a matrix of its base, unrounded.
 

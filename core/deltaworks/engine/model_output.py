@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ class ModelOutput:
             journal.drop_unless_found()
             raise
         self._is_committed = False
+        self.found: dict[str, Mapping[str, Any]] = {}
+        """Facts of the items that an earlier run has finished, by their ids."""
 
     def left(
         self, items: Sequence[WorkItem], offset_of: Callable[[WorkItem], int], run: Run
@@ -52,6 +54,7 @@ class ModelOutput:
         if self._journal.warning:
             run.warn(self._journal.warning)
         finished, n_found = self._go_on(items, offset_of, run.tally), len(self._journal.found)
+        self.found = {name: entry.facts for name, entry in finished.items()}
         if len(finished) < n_found:
             what = f"{n_found - len(finished)} of {n_found} finished items"
             run.warn(f"{what} of an earlier run do not fit any more and are done again")
@@ -91,20 +94,50 @@ class ModelOutput:
         return good
 
     def write(
-        self, item: WorkItem, words: Words, offset: int, hashed: str, warning: str = ""
+        self,
+        item: WorkItem,
+        words: Words,
+        offset: int,
+        hashed: str,
+        warning: str = "",
+        *,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Put an item's words where they belong, and note them with what the user was told."""
-        raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
-        self._writer.write(item.tensor, raw, offset=offset)
-        facts = {"warning": warning} if warning else {}
-        self._journal.add(Entry(item.id, raw.nbytes, hashed, facts))
+        """Put an item's words where they belong, and note them with what the user was told.
 
-    def commit(self, control: JobControl) -> int:
+        Args:
+            item: of the plan.
+            words: its numbers as they are stored.
+            offset: bytes before them in its tensor.
+            hashed: their checksum.
+            warning: what the user was told.
+            facts: what a run that goes on from here must know of it, as plain JSON data.
+        """
+        raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
+        self.put(item, raw, offset)
+        facts = {**(facts or {}), **({"warning": warning} if warning else {})}
+        self.note(Entry(item.id, raw.nbytes, hashed, facts))
+
+    def put(self, item: WorkItem, raw: Words, offset: int) -> None:
+        """Write some of an item's bytes where they belong in its tensor; from any thread."""
+        self._writer.write(item.tensor, raw, offset=offset)
+
+    def note(self, entry: Entry) -> None:
+        """Note that an item is written."""
+        self._journal.add(entry)
+
+    def commit(self, control: JobControl, late: Mapping[str, bytes] | None = None) -> int:
         """Give the model its name.
+
+        Args:
+            control: stops.
+            late: further files of its folder, known only now.
 
         Returns:
             Bytes of everything in its folder.
         """
+        for name, content in (late or {}).items():
+            (self._writer.partial / name).write_bytes(content)
         self._journal.check_inputs()
         # The writer counts other bytes than the job does: it may stop, and say nothing.
         self._writer.commit(control.silent())

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.recipes import dump_recipe
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, Setting
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    MergeRecipe,
+    RebuildRecipe,
+    RepairRecipe,
+    Setting,
+)
 
 if TYPE_CHECKING:
     from deltaworks.engine.compress_plan import Choice, CompressJob, ExpertJob
@@ -16,13 +22,17 @@ _HOW = {"device": "cpu", "memory_bytes": 256_000_000, "threads": 0}
 """Fields that say how a job ran and change nothing of its result."""
 
 
-def lasting_recipe(recipe: CompressRecipe | MergeRecipe | RebuildRecipe) -> dict[str, Any]:
+def lasting_recipe(
+    recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe,
+) -> dict[str, Any]:
     """Give the recipe as it is stored inside the artefact.
 
     Fields that do not change the result are set back, and the output keeps its name
     only: wherever and with however many threads it is made, it has the same bytes.
     """
     changes = {**_HOW, "output": Path(recipe.output).name}
+    if isinstance(recipe, RepairRecipe):
+        changes["cache"] = ""
     return dump_recipe(recipe.model_copy(update=changes))
 
 

@@ -12,12 +12,14 @@ from deltaworks.engine.merge import run_merge
 from deltaworks.engine.merge_plan import open_merge
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.rebuild import open_rebuild, run_rebuild
+from deltaworks.engine.repair import run_repair
+from deltaworks.engine.repair_plan import open_repair, plan_of
 from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe
+from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, RepairRecipe
 
-EngineRecipe = CompressRecipe | MergeRecipe | RebuildRecipe
+EngineRecipe = CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe
 
 
 def plan(recipe: EngineRecipe) -> Plan:
@@ -34,6 +36,8 @@ def plan(recipe: EngineRecipe) -> Plan:
                 return open_merge(recipe, open_files).plan()
             case RebuildRecipe():
                 return open_rebuild(recipe, open_files).plan()
+            case RepairRecipe():
+                return plan_of(open_repair(recipe, open_files))
 
 
 def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> Report:
@@ -72,3 +76,5 @@ def _run(recipe: EngineRecipe, control: JobControl, *, resume: bool) -> Report:
             return run_merge(recipe, control, resume=resume)
         case RebuildRecipe():
             return run_rebuild(recipe, control, resume=resume)
+        case RepairRecipe():
+            return run_repair(recipe, control, resume=resume)

@@ -5,6 +5,8 @@ Anything else that escapes is a bug. Every kind here is caught somewhere by name
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class AppError(Exception):
     """A failure with a place, a fact and a way on.
@@ -16,6 +18,7 @@ class AppError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        what, where = _readable(what), _readable(where)
         super().__init__(what)
         self.what = what
         self.where = where
@@ -30,6 +33,25 @@ class AppError(Exception):
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Survive the pipe between the engine's process and the window's."""
         return _again, (type(self), self.what, self.where, self.fix)
+
+
+_MOST_CHARACTERS = 1200
+"""Of one part of a message; values from hostile files may be of any length."""
+
+
+def _readable(text: str) -> str:
+    """Keep to one line of bearable length, whatever a file put into it."""
+    if len(text) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character in "\r\n\t":
+        return " "
+    is_hidden = unicodedata.category(character).startswith("C")
+    return ascii(character)[1:-1] if is_hidden else character
 
 
 def _again(kind: type[AppError], what: str, where: str, fix: str) -> AppError:

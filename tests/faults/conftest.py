@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -248,3 +249,15 @@ def _warm(lab: Lab) -> None:
 def dice(request: pytest.FixtureRequest) -> random.Random:
     """Chance that is the same in every run of one test."""
     return random.Random(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def mutating() -> Any:
+    """Give the functions of ``mutating.py``."""
+    place = Path(__file__).with_name("mutating.py")
+    spec = importlib.util.spec_from_file_location("faults_mutating", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

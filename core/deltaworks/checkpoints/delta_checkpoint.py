@@ -27,7 +27,7 @@ from deltaworks.checkpoints.hashes import tensor_hash
 from deltaworks.checkpoints.headers import parse_header, parse_object
 from deltaworks.checkpoints.layout import is_plain_name
 from deltaworks.checkpoints.mapped import MappedFile
-from deltaworks.checkpoints.tensors import TensorInfo
+from deltaworks.checkpoints.tensors import DTYPE_BYTES, TensorInfo
 from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods import compression_method
 from deltaworks.methods.compression.applying import restore_tensor
@@ -40,6 +40,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deltaworks.methods.method import Parts
+
+
+_OF_DAMAGED_PARTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What decoders raise of parts that no encoder has made: shapes, kinds and values at odds."""
 
 
 class DeltaCheckpoint(Checkpoint):
@@ -115,6 +126,8 @@ class DeltaCheckpoint(Checkpoint):
             info = self._infos[name]
             if stored.shape != info.shape or stored.orig_dtype != info.dtype:
                 self._damaged(f"tensor {name:.80} is {list(info.shape)} in {info.dtype}")
+            if stored.dtype not in DTYPE_BYTES:
+                self._damaged(f"tensor {name:.80} has dtype {stored.dtype!r:.40}")
             if stored.transposed and len(info.shape) < 2:
                 self._damaged(f"tensor {name:.80} is no matrix and called transposed")
         if set(self._parts) - {FILE_PREFIX, HEADER_PREFIX} - set(manifest.tensors):
@@ -202,7 +215,14 @@ class DeltaCheckpoint(Checkpoint):
             shape = (*shape[:-2], shape[-1], shape[-2])
             base = None if base is None else base.mT.contiguous()
         spec = TensorSpec(name, shape, manifest.seed)
-        tensor = restore_tensor(method, self.parts(name), base, spec, options, stored.dtype)
+        parts = self.parts(name)
+        try:
+            tensor = restore_tensor(method, parts, base, spec, options, stored.dtype)
+        except _OF_DAMAGED_PARTS as error:
+            if "memory" in str(error):
+                raise
+            text = f"its parts do not decode with {method.title} ({error!r:.200})"
+            raise FileError(text, where=f"{place(self.path)}: {name:.80}", fix=DAMAGED) from error
         if stored.transposed:
             tensor = tensor.mT.contiguous()
         is_right = not stored.tuned or not method.is_exact

@@ -31,6 +31,9 @@ MANIFEST_KEY = "delta_manifest"
 FILE_PREFIX = "__file__"
 HEADER_PREFIX = "__header__"
 BETWEEN = "::"
+_ALWAYS_UNPACKED = 4 * 2**20
+_MOST_EXPANSION = 1000
+"""Headers and tokenizers unpack to some ten times their size; a bomb to ten thousand."""
 
 
 class _Part(BaseModel):
@@ -191,6 +194,9 @@ def unpack_blob(data: bytes, where: str) -> bytes:
         n_bytes = get_frame_parameters(data).content_size
         if n_bytes > MAX_SIDE_FILE_BYTES + 8:
             text = f"unpacks to {n_bytes:,} bytes, at most {MAX_SIDE_FILE_BYTES:,} are kept"
+            raise FileError(text, where=where, fix=DAMAGED)
+        if n_bytes > max(_ALWAYS_UNPACKED, _MOST_EXPANSION * len(data)):
+            text = f"{len(data):,} bytes unpack to {n_bytes:,}, more than any text does"
             raise FileError(text, where=where, fix=DAMAGED)
         return ZstdDecompressor().decompress(data, max_output_size=n_bytes, allow_extra_data=False)
     except ZstdError as error:

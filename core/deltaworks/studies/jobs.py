@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from deltaworks.engine import plan, run
+from deltaworks.engine.faults import from_system
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Report
 from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
-from deltaworks.recipes.schema import EvaluateRecipe, Recipe, SweepRecipe
+from deltaworks.recipes.schema import EvaluateRecipe, GenerateRecipe, Recipe, SweepRecipe
 from deltaworks.studies.evaluate import plan_evaluate, run_evaluate
+from deltaworks.studies.generate import plan_generate, run_generate
 from deltaworks.studies.sweep_plan import plan_sweep
 
 
@@ -20,13 +22,18 @@ def plan_job(recipe: Recipe) -> Plan:
     Raises:
         AppError: it cannot run; every fault that was found is in the text.
     """
-    match recipe:
-        case SweepRecipe():
-            return plan_sweep(recipe)
-        case EvaluateRecipe():
-            return plan_evaluate(recipe)
-        case _:
-            return plan(recipe)
+    try:
+        match recipe:
+            case SweepRecipe():
+                return plan_sweep(recipe)
+            case EvaluateRecipe():
+                return plan_evaluate(recipe)
+            case GenerateRecipe():
+                return plan_generate(recipe)
+            case _:
+                return plan(recipe)
+    except OSError as error:  # a path that the system does not take
+        raise from_system(error, "recipe") from error
 
 
 def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Report:
@@ -42,7 +49,7 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         CancelledError: the control was cancelled; nothing is left behind.
         AppError: it cannot be done; nothing is left behind.
     """
-    if resume and isinstance(recipe, SweepRecipe | EvaluateRecipe):
+    if resume and isinstance(recipe, SweepRecipe | EvaluateRecipe | GenerateRecipe):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")
     match recipe:
@@ -54,6 +61,9 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         case EvaluateRecipe():
             _set_threads(recipe.threads)
             report = run_evaluate(recipe, control)
+        case GenerateRecipe():
+            _set_threads(recipe.threads)
+            report = run_generate(recipe, control)
         case _:
             report = run(recipe, control, resume=resume)
     control.report(Finished(report.as_json()))

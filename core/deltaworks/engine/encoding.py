@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PAGE = 4096
 _PIECE = 1 << 14
 """Numbers whose squares are summed in float32."""
+_BUFFER = 1 << 16
+"""Numbers that are subtracted at once."""
 _LEAST_SQUARE = 1e-24
 """Below it, squares may have been lost to the end of float32's range."""
 
@@ -123,15 +125,33 @@ def encode_tensor(
         None if base is None or task.base is None else words_tensor(base, task.base.dtype),
         words_tensor(tuned, task.info.dtype),
         gram,
+        triples_for(task, choices),
     )
     energy = 0.0
     if pair.base is not None and task.info.is_floating:
-        energy = squared_distance(pair.tuned, pair.base)
+        needs_delta = task.is_treated and not task.is_transposed
+        needs_delta = needs_delta and not all(choice.method.is_exact for choice in choices)
+        # The same pieces, so the same sum.
+        energy = (
+            squared_norm(pair.delta) if needs_delta else squared_distance(pair.tuned, pair.base)
+        )
     is_finite = isfinite(energy)
     results = tuple(_encoded(pair, task, choices, is_treatable=is_finite, tolerate=tolerate))
     warning = "" if is_finite else "holds NaN or infinity; stored exactly"
     energy = energy if is_finite else 0.0
     return EncodedTensor(task, False, base_hash, tensor_hash(tuned), energy, results, warning)
+
+
+def triples_for(task: TensorTask, choices: Sequence[Choice]) -> int:
+    """Count the singular triples that the most demanding setting takes of a tensor."""
+    if not task.is_treated:
+        return 0
+    wanted = [
+        choice.method.triples(task.codec_shape, choice.options)
+        for choice in choices
+        if choice.method.triples is not None
+    ]
+    return max(wanted, default=0)
 
 
 def _encoded(
@@ -180,7 +200,7 @@ def _as_methods_see(pair: TensorPair, task: TensorTask) -> TensorPair:
         return pair
     base = None if pair.base is None else pair.base.mT.contiguous()
     spec = replace(pair.spec, shape=task.codec_shape)
-    return TensorPair(spec, base, pair.tuned.mT.contiguous(), pair.read_gram)
+    return TensorPair(spec, base, pair.tuned.mT.contiguous(), pair.read_gram, pair.triples)
 
 
 def _lossy(pair: TensorPair, choice: Choice) -> Encoded:
@@ -220,13 +240,22 @@ def squared_distance(one: Tensor, other: Tensor) -> float:
 
     a, b = one.reshape(-1), other.reshape(-1)
     n_common = min(len(a), len(b))
-    buffer = torch.empty(min(n_common, _PIECE))
-    found = []
-    for span in spans(n_common, _PIECE):
-        piece = buffer[: span.stop - span.start]
-        torch.sub(a[span].float(), b[span].float(), out=piece)
-        found.append(_square(piece))
+    left, right = torch.empty(2, min(n_common, _BUFFER))
+    found: list[float] = []
+    for span in spans(n_common, _BUFFER):
+        piece = left[: span.stop - span.start].copy_(a[span])
+        piece.sub_(right[: len(piece)].copy_(b[span]))
+        found += _squares(piece)
     return _sum(found)
+
+
+def squared_norm(delta: Tensor) -> float:
+    """Sum squares like ``squared_distance``, of a float32 tensor."""
+    return _sum(_squares(delta.reshape(-1)))
+
+
+def _squares(numbers: Tensor) -> list[float]:
+    return [_square(numbers[span]) for span in spans(len(numbers), _PIECE)]
 
 
 def _square(piece: Tensor) -> float:

@@ -119,6 +119,8 @@ class TensorPair:
         tuned: as stored; shape of ``spec``.
         gram: gives the Gram matrix of the layer's inputs, float32 ``(in, in)``, mean over
             tokens of ``x x^T``; None when no texts were run through the model.
+        triples: singular triples of each matrix that some setting of the job takes, so
+            that one decomposition serves all.
     """
 
     def __init__(
@@ -127,11 +129,14 @@ class TensorPair:
         base: Tensor | None,
         tuned: Tensor,
         gram: Callable[[], Tensor] | None = None,
+        triples: int = 0,
     ) -> None:
         self.spec = spec
         self.base = base
         self.tuned = tuned
         self.read_gram = gram
+        self.multiples: np.ndarray[Any, Any] | None = None
+        self.triples = triples
         self._known: dict[Callable[[Tensor], Any], Any] = {}
 
     @cached_property
@@ -146,7 +151,8 @@ class TensorPair:
 
     def reseeded(self, seed: int) -> TensorPair:
         """Give the same pair under another seed; what is known of its delta stays shared."""
-        other = TensorPair(replace(self.spec, seed=seed), self.base, self.tuned, self.read_gram)
+        spec = replace(self.spec, seed=seed)
+        other = TensorPair(spec, self.base, self.tuned, self.read_gram, self.triples)
         other._known = self._known
         other.__dict__["delta"] = self.delta
         return other
@@ -162,6 +168,12 @@ class TensorPair:
         known: T = self._known[compute]
         return known
 
+    def with_multiples(self, multiples: np.ndarray[Any, Any] | None) -> TensorPair:
+        """Give the same pair with trained multiples of its scales; what is known stays shared."""
+        other = self.reseeded(self.spec.seed)
+        other.multiples = multiples
+        return other
+
     def of_gram(self, compute: Callable[[Tensor], T]) -> T | None:
         """Compute something from the Gram matrix once; None without calibration.
 
@@ -174,6 +186,24 @@ class TensorPair:
             self._known[compute] = compute(self.gram)
         known: T = self._known[compute]
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Training of scales that a setting asks for, before its tensors are encoded.
+
+    The engine encodes every tensor, trains multiples of the decoded changes on the job's
+    text, and hands them to the final encoding as ``TensorPair.multiples``.
+
+    Args:
+        steps: of training.
+        learning_rate: relative to where scales begin.
+        per_row: a multiple for each row instead of one for the matrix.
+    """
+
+    steps: int
+    learning_rate: float
+    per_row: bool
 
 
 @dataclass(frozen=True)
@@ -189,8 +219,11 @@ class CompressionMethod(Method):
         stored_bits: expected bits of all parts, from the shape alone, for the plan.
         payload_bits: bits of the codes alone, without indices, scales and padding
             (``bpp_payload`` in the size report).
+        fit: options to the training they ask for, or to None; used when there is a text.
         working_bytes: bytes a weight that encoding or decoding holds at most, beside its
             inputs and parts.
+        triples: singular triples that encoding takes of each matrix, from the shape; None
+            for methods without a decomposition.
     """
 
     encode: Callable[[TensorPair, Any], Parts] = field(kw_only=True)
@@ -200,7 +233,9 @@ class CompressionMethod(Method):
     )
     stored_bits: Callable[[tuple[int, ...], Any], float] = field(kw_only=True)
     payload_bits: Callable[[Parts, TensorSpec, Any], float] = field(kw_only=True)
+    fit: Callable[[Any], Fit | None] | None = field(default=None, kw_only=True)
     working_bytes: int = field(default=16, kw_only=True)
+    triples: Callable[[tuple[int, ...], Any], int] | None = field(default=None, kw_only=True)
 
     @property
     def is_exact(self) -> bool:

@@ -200,6 +200,16 @@ def _under(parts: Mapping[str, Any], prefix: str) -> Parts:
     }
 
 
+def triples(shape: tuple[int, ...], options: BaseShiftOptions) -> int:
+    """Triples that either of both methods takes of each matrix."""
+    found = (
+        one.method.triples(shape, one.options)
+        for one in _inners(options)
+        if one.method.triples is not None
+    )
+    return max(found, default=0)
+
+
 def stored_bits(shape: tuple[int, ...], options: BaseShiftOptions) -> float:
     """Bits of both deltas and of the two numbers."""
     both = (one.method.stored_bits(shape, one.options) for one in _inners(options))
@@ -226,5 +236,6 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    triples=triples,
     working_bytes=64,
 )

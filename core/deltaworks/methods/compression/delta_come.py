@@ -83,13 +83,18 @@ def rank_for(stack: Stack, options: DeltaComeOptions) -> int:
 def encode(pair: TensorPair, options: DeltaComeOptions) -> Parts:
     """Store codes of the vectors and the singular values."""
     stack = as_stack(pair.spec.shape)
-    svds = triples_of(pair)
     rank = rank_for(stack, options)
+    svds = triples_of(pair, rank)
     kept = whole(stack, [min(rank, len(svd.sigma)) for svd in svds])
     left, right = survivors(svds, kept, full_masks(kept))
     parts: Parts = {"rank": kept.ranks, "S": scales_of(svds, kept, rescale=False)}
     parts |= code_vectors("U", left, kept.left, kept, options.group_size)
     return parts | code_vectors("V", right, kept.right, kept, options.group_size)
+
+
+def triples(shape: tuple[int, ...], options: DeltaComeOptions) -> int:
+    """Triples that encoding takes of each matrix."""
+    return rank_for(as_stack(shape), options)
 
 
 def decode(parts: Parts, spec: TensorSpec, options: DeltaComeOptions) -> Tensor:
@@ -131,5 +136,6 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    triples=triples,
     working_bytes=52,
 )

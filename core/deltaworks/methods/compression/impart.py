@@ -117,7 +117,7 @@ def schedule_for(stack: Stack, options: ImpartOptions) -> Schedule:
 def encode(pair: TensorPair, options: ImpartOptions) -> Parts:
     """Store the kept entries of the vectors, unscaled, and one scale a triple."""
     stack = as_stack(pair.spec.shape)
-    svds = triples_of(pair)
+    svds = triples_of(pair, triples(pair.spec.shape, options))
     kept = thinned(svds, stack, schedule_for(stack, options))
     masks = draw_masks(kept, pair.spec, _STREAM)
     left, right = (side.astype(np.float16) for side in survivors(svds, kept, masks))
@@ -155,6 +155,12 @@ def most_triples(stack: Stack, ratio: float, cut: float) -> int:
     return max(1, int(most * (1.0 - cut_for(stack.rows, stack.cols, most, cut, sparsity))))
 
 
+def triples(shape: tuple[int, ...], options: ImpartOptions) -> int:
+    """Triples that encoding takes of each matrix: what the cut leaves, and one for rounding."""
+    stack = as_stack(shape)
+    return min(most_triples(stack, options.ratio, options.cut) + 1, stack.rows, stack.cols)
+
+
 def stored_bits(shape: tuple[int, ...], options: ImpartOptions) -> float:
     """Bits of the budget, of scales and counts for all triples it may hold, and of the mask.
 
@@ -190,5 +196,6 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    triples=triples,
     working_bytes=52,
 )

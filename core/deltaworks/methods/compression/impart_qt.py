@@ -20,6 +20,7 @@ from deltaworks.methods.compression.rank_codes import (
     code_bits,
     code_vectors,
     decode_vectors,
+    rank_for_bits,
 )
 from deltaworks.methods.compression.triples import (
     Schedule,
@@ -98,7 +99,7 @@ def schedule_for(stack: Stack, options: ImpartQtOptions) -> Schedule:
 def encode(pair: TensorPair, options: ImpartQtOptions) -> Parts:
     """Store codes of the kept entries, and one scale a triple."""
     stack = as_stack(pair.spec.shape)
-    svds = triples_of(pair)
+    svds = triples_of(pair, triples(pair.spec.shape, options))
     kept = thinned(svds, stack, schedule_for(stack, options))
     masks = draw_masks(kept, pair.spec, _STREAM)
     left, right = survivors(svds, kept, masks)
@@ -125,6 +126,21 @@ def decode(parts: Parts, spec: TensorSpec, options: ImpartQtOptions) -> Tensor:
     left = decode_vectors("U", parts, kept.left, kept, options.group_size, spec)
     right = decode_vectors("V", parts, kept.right, kept, options.group_size, spec)
     return joined(products(left, right, scales, kept, masks), spec.shape)
+
+
+def triples(shape: tuple[int, ...], options: ImpartQtOptions) -> int:
+    """Triples that encoding takes of each matrix.
+
+    What the cut leaves; or, where the budget holds more, so many whole vectors; and one
+    for rounding.
+    """
+    stack = as_stack(shape)
+    most = min(stack.rows, stack.cols)
+    if most == 0:
+        return 0
+    left = int(most * (1.0 - cut_for(stack.rows, stack.cols, most, options.cut, 1.0)))
+    budget = _FULL_BITS * stack.rows * stack.cols / (options.ratio * (stack.rows + stack.cols))
+    return min(max(left, rank_for_bits(budget, most)) + 1, most)
 
 
 def stored_bits(shape: tuple[int, ...], options: ImpartQtOptions) -> float:
@@ -167,5 +183,6 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    triples=triples,
     working_bytes=52,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.errors import MismatchError
-from deltaworks.methods.compression.low_rank import exact_svd as every_triple
 from deltaworks.methods.compression.parts import damaged, finite_delta, take
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.column_masks import column_masks
+from deltaworks.numerics.low_rank import batched_svd, prefers_sketch, thin_svd
 from deltaworks.numerics.mask_coding import decode_mask, encode_mask
 from deltaworks.numerics.masks import CHECK_BYTES, mask_check
+from deltaworks.numerics.matrices import as_stack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,14 +65,36 @@ class Kept:
         return np.concatenate([np.arange(0), *(np.arange(rank) for rank in self.ranks)])
 
 
-def triples_of(pair: TensorPair) -> list[Svd]:
+def triples_of(pair: TensorPair, rank: int) -> list[Svd]:
     """Decompose every matrix of a pair, once for all methods and settings.
+
+    Args:
+        pair: of which tensor.
+        rank: triples wanted; more are given where another setting of the job takes more.
 
     Raises:
         NotFiniteError: the delta holds NaN or infinity.
     """
     finite_delta(pair)
-    return pair.once(every_triple)
+    stack, wanted = as_stack(pair.spec.shape), max(rank, pair.triples)
+    if not prefers_sketch(stack.rows, stack.cols, wanted):
+        return pair.once(exact_svd)
+    return pair.once(_largest(pair.spec.name, wanted))
+
+
+@cache
+def _largest(name: str, rank: int) -> Callable[[Tensor], list[Svd]]:
+    """Give the same function each time, which is the key under which settings share."""
+
+    def decompose(delta: Tensor) -> list[Svd]:
+        return batched_svd(delta.reshape(as_stack(tuple(delta.shape)).shape), rank, name=name)
+
+    return decompose
+
+
+def exact_svd(delta: Tensor) -> list[Svd]:
+    """Decompose every matrix of a delta as a whole."""
+    return [thin_svd(matrix) for matrix in delta.reshape(as_stack(tuple(delta.shape)).shape)]
 
 
 def whole(stack: Stack, ranks: Sequence[int]) -> Kept:
@@ -88,13 +112,24 @@ def thinned(svds: Sequence[Svd], stack: Stack, schedule: Schedule) -> Kept:
     """Keep of each vector what a schedule leaves, rounded up to whole entries."""
     ranks, left, right = [], [np.zeros(0)], [np.zeros(0)]
     for svd in svds:
-        p = schedule(svd.sigma.double().numpy())
+        p = schedule(_with_tail(svd))
+        p = p[: len(svd.sigma)]
         p = p[p < 1.0]
         ranks.append(len(p))
         left.append(stack.rows - np.floor(stack.rows * p))
         right.append(stack.cols - np.floor(stack.cols * p))
     counts = (np.concatenate(one).astype(np.int32) for one in (left, right))
     return Kept(stack, np.array(ranks, dtype=np.int32), *counts)
+
+
+def _with_tail(svd: Svd) -> npt.NDArray[np.float64]:
+    """Give the singular values; those that were not computed as the last one that was.
+
+    A schedule drops them: it only has to know that they are there.
+    """
+    sigma = svd.sigma.double().numpy()
+    missing = svd.n_triples - len(sigma)
+    return np.pad(sigma, (0, missing), mode="edge") if missing else sigma
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from deltaworks.methods.merging.spectral import (
     orthogonal_product,
 )
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.low_rank import thin_svd
+from deltaworks.numerics.low_rank import thin_svd, top_svd
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def level_sum_and_own(deltas: Deltas, common: float) -> Tensor:
     left, right = [], []
     for index in range(n_experts):
         delta = deltas[index]
-        beside = thin_svd(delta - basis @ (basis.T @ delta))
+        beside = top_svd(delta - basis @ (basis.T @ delta), own)
         left.append(beside.left[:, :own].clone())
         right.append(beside.right[:, :own].clone())
         total += float(beside.sigma[:own].sum())

@@ -17,7 +17,7 @@ from deltaworks.methods.merging.spectral import (
     orthogonal_product,
 )
 from deltaworks.methods.method import MergingMethod
-from deltaworks.numerics.low_rank import thin_svd
+from deltaworks.numerics.low_rank import top_svd
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def merge_matrix(deltas: Deltas) -> Tensor:
     kept = deltas.rank // len(deltas)
     left, sigma, right = [], [], []
     for index in range(len(deltas)):
-        svd = thin_svd(deltas[index])
+        svd = top_svd(deltas[index], kept)
         left.append(svd.left[:, :kept].clone())
         sigma.append(svd.sigma[:kept])
         right.append(svd.right[:, :kept].clone())

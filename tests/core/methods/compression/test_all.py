@@ -240,7 +240,7 @@ def test_settings_of_a_sweep_share_one_decomposition(
         calls.append(1)
         return thin_svd(matrix)
 
-    monkeypatch.setattr(low_rank, "thin_svd", counted)
+    monkeypatch.setattr("deltaworks.methods.compression.triples.thin_svd", counted)
     pair = pair_of(gaussian(24, 24))
 
     for bits in (0.5, 1.0, 2.0):

@@ -130,7 +130,7 @@ def test_the_shift_shares_the_decomposition(
         calls.append(1)
         return thin_svd(matrix)
 
-    monkeypatch.setattr(low_rank, "thin_svd", counted)
+    monkeypatch.setattr("deltaworks.methods.compression.triples.thin_svd", counted)
     pair = pair_of(gaussian(24, 24))
 
     low_rank.METHOD.encode(pair, low_rank.LowRankOptions())

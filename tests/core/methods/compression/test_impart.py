@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from deltaworks.errors import FileError, MismatchError
-from deltaworks.methods.compression import low_rank
+from deltaworks.methods.compression import impart, impart_qt, low_rank
 from deltaworks.methods.compression.impart import METHOD, ImpartOptions, encode
+from deltaworks.methods.compression.impart_qt import ImpartQtOptions
+from deltaworks.methods.compression.triples import exact_svd, thinned
 from deltaworks.methods.method import Parts, TensorPair, TensorSpec
 from deltaworks.numerics.column_masks import column_masks
 from deltaworks.numerics.importance import sparsities
 from deltaworks.numerics.low_rank import Svd, thin_svd
+from deltaworks.numerics.matrices import Stack
 from deltaworks.numerics.seeds import raw_words
 
 SIZE = (48, 80)
@@ -123,8 +126,8 @@ def test_weaker_vectors_are_thinned_more(round_trip: Any) -> None:
 
 def test_mean_over_seeds_is_the_truncation(round_trip: Any, monkeypatch: Any) -> None:
     delta = _falling(10, 8)
-    known = low_rank.exact_svd(delta)
-    monkeypatch.setattr("deltaworks.methods.compression.triples.every_triple", lambda _: known)
+    known = exact_svd(delta)
+    monkeypatch.setattr("deltaworks.methods.compression.triples.exact_svd", lambda _: known)
     n_seeds = 2000
 
     total, squares = torch.zeros(10, 8).double(), torch.zeros(10, 8).double()
@@ -221,7 +224,7 @@ def test_low_rank_and_impart_share_one_decomposition(
         calls.append(1)
         return thin_svd(matrix)
 
-    monkeypatch.setattr(low_rank, "thin_svd", counted)
+    monkeypatch.setattr("deltaworks.methods.compression.triples.thin_svd", counted)
     pair = pair_of(gaussian(24, 24))
 
     encode(pair, ImpartOptions())
@@ -240,3 +243,23 @@ def test_the_size_is_expected_from_the_shape(gaussian: Any, shape: tuple[int, ..
     stored = 8 * sum(part.nbytes for part in parts.values())
     assert stored <= 1.1 * METHOD.stored_bits(shape, options)
     assert stored >= 0.5 * METHOD.stored_bits(shape, options)
+
+
+@pytest.mark.parametrize("ratio", [2.0, 32.0])
+@pytest.mark.parametrize("exponent", [0.0, 0.5])
+def test_the_largest_triples_give_what_all_give(
+    gaussian: Any, ratio: float, exponent: float
+) -> None:
+    delta = gaussian(60, 40) + 3.0 * gaussian(60, 2) @ gaussian(2, 40, seed=1)
+    stack = Stack(1, 60, 40)
+    for make, method in ((ImpartOptions, impart), (ImpartQtOptions, impart_qt)):
+        options = make(ratio=ratio, exponent=exponent)
+        whole = exact_svd(delta)
+        part = [whole[0].first(method.triples((60, 40), options))]
+
+        all_kept = thinned(whole, stack, method.schedule_for(stack, options))
+        kept = thinned(part, stack, method.schedule_for(stack, options))
+
+        assert kept.ranks.tolist() == all_kept.ranks.tolist()
+        assert np.array_equal(kept.left, all_kept.left)
+        assert np.array_equal(kept.right, all_kept.right)

@@ -123,7 +123,7 @@ def test_sixteen_bits_are_the_truncation(
 ) -> None:
     classes = ((16, 2), (16, 4), (16, 0))
     pair = pair_of(gaussian(*shape))
-    svds = triples_of(pair)
+    svds = triples_of(pair, 9)
     kept = whole(Stack(len(svds), *shape[-2:]), [9] * len(svds))
     masks = full_masks(kept)
     sides = []

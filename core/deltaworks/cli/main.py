@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from deltaworks.cli import documents, listing, making, measuring
+from deltaworks.cli import asking, documents, listing, making, measuring
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
 
@@ -64,6 +64,7 @@ for command in (
     measuring.sweep,
     documents.run,
     documents.plan,
+    asking.ask,
     measuring.demo,
 ):
     app.command()(command)

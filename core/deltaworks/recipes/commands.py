@@ -13,6 +13,7 @@ from deltaworks.recipes.naming import delta_name, display_name, distinct, settin
 from deltaworks.recipes.schema import (
     CompressRecipe,
     EvaluateRecipe,
+    GenerateRecipe,
     MergeRecipe,
     ModelRef,
     RebuildRecipe,
@@ -52,6 +53,8 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(["run", file])
         case EvaluateRecipe():
             return _line(_evaluate(recipe))
+        case GenerateRecipe():
+            return _line(_generate(recipe))
 
 
 def _compress(recipe: CompressRecipe) -> Iterator[list[str]]:
@@ -127,3 +130,14 @@ def _text(value: Any) -> str:
 
 def _line(words: list[str]) -> str:
     return shlex.join([_PROGRAM, *words])
+
+
+def _generate(recipe: GenerateRecipe) -> list[str]:
+    words = ["ask", recipe.model.path, recipe.prompt]
+    if recipe.base:
+        words += ["--base", recipe.base.path]
+    defaults = GenerateRecipe.model_fields
+    for name in ("max_tokens", "temperature", "seed"):
+        if getattr(recipe, name) != defaults[name].default:
+            words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+    return [*words, *([] if recipe.is_chat else ["--no-chat"])]

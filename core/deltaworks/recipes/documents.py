@@ -15,6 +15,7 @@ from deltaworks.recipes.mergekit import from_mergekit, is_mergekit
 from deltaworks.recipes.schema import (
     CompressRecipe,
     EvaluateRecipe,
+    GenerateRecipe,
     MergeRecipe,
     RebuildRecipe,
     Recipe,
@@ -31,9 +32,13 @@ _KINDS: dict[str, type[BaseModel]] = {
     "repair-sweep": RepairSweepRecipe,
     "rebuild": RebuildRecipe,
     "evaluate": EvaluateRecipe,
+    "generate": GenerateRecipe,
 }
 _RECIPES: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _FIX = "Correct the recipe and try again"
+_MOST_ENTRIES = 100_000
+_DEEPEST = 60
+_MOST_BYTES = 10_000_000
 
 
 def parse_recipe(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -47,9 +52,10 @@ def parse_recipe(data: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
         OptionError: one sentence naming every field that does not fit.
     """
     kind = data.get("kind")
-    if kind not in _KINDS:
-        what = f"kind is {kind!r}" if "kind" in data else "field 'kind' is missing"
+    if not isinstance(kind, str) or kind not in _KINDS:
+        what = f"kind is {kind!r:.80}" if "kind" in data else "field 'kind' is missing"
         raise OptionError(f"{what} (known: {', '.join(_KINDS)})", where=where, fix=_FIX)
+    _check_bounds(data, where)
     try:
         return _RECIPES.validate_python(dict(data))
     except ValidationError as error:
@@ -71,14 +77,24 @@ def load_recipe(path: Path | str, *, output: str = "") -> Recipe:
     """
     path = Path(path)
     data = _read(path)
+    _check_bounds(data, str(path))
     if is_mergekit(data):
-        return from_mergekit(data, output=output, where=str(path))
+        return _from_mergekit(data, output, str(path))
     recipe = parse_recipe(data, where=str(path))
     if output:
-        if isinstance(recipe, EvaluateRecipe):
-            raise OptionError("an evaluation writes no output", where=str(path))
+        if isinstance(recipe, EvaluateRecipe | GenerateRecipe):
+            raise OptionError(f"a recipe of kind '{recipe.kind}' writes no output", where=str(path))
         return recipe.model_copy(update={"output": output})
     return recipe
+
+
+def _from_mergekit(data: Mapping[str, Any], output: str, where: str) -> Recipe:
+    """Read mergekit's fields, which no schema has checked before."""
+    try:
+        return from_mergekit(data, output=output, where=where)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        what = f"a field holds a value of another kind than mergekit's files have ({error})"
+        raise OptionError(what, where=where, fix=_FIX) from error
 
 
 def dump_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -100,11 +116,14 @@ def save_recipe(recipe: Recipe, path: Path | str) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """Parse one document. YAML 1.2 holds JSON, but PyYAML is stricter on tabs."""
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            what = f"has {path.stat().st_size:,} bytes, at most {_MOST_BYTES:,} are read"
+            raise FileError(what, where=str(path), fix="Choose a recipe file.")
         text = path.read_text(encoding="utf-8")
         documents = [json.loads(text)] if path.suffix == ".json" else list(yaml.safe_load_all(text))
     except OSError as error:
         raise FileError(error.strerror or str(error), where=str(path)) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # YAML dates, deep nesting
         what = f"neither JSON nor YAML ({' '.join(str(error).split())})"
         raise FileError(what, where=str(path), fix="Choose a recipe file.") from error
     if len(documents) != 1:
@@ -120,6 +139,27 @@ def _read(path: Path) -> dict[str, Any]:
             fix="Choose a recipe file.",
         )
     return documents[0]
+
+
+def _check_bounds(data: Any, where: str) -> None:
+    """Refuse what no recipe is: endless once its references are followed, or with NUL in it.
+
+    Raises:
+        OptionError: saying which.
+    """
+    waiting, count = [(data, 0)], 0
+    while waiting:
+        one, depth = waiting.pop()
+        count += 1
+        if count > _MOST_ENTRIES or depth > _DEEPEST:
+            what = f"holds over {_MOST_ENTRIES:,} entries, or is over {_DEEPEST} levels deep"
+            raise OptionError(what, where=where, fix=_FIX)
+        if isinstance(one, str) and "\0" in one:
+            raise OptionError("a text holds the character NUL", where=where, fix=_FIX)
+        if isinstance(one, Mapping):
+            waiting += [(part, depth + 1) for part in (*one, *one.values())]
+        elif isinstance(one, list | tuple | set):
+            waiting += [(part, depth + 1) for part in one]
 
 
 def _fault(item: Any, recipe: type[BaseModel]) -> str:

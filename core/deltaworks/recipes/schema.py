@@ -293,6 +293,20 @@ class EvaluateRecipe(Common):
     evaluation: str = ""
 
 
+class GenerateRecipe(Common):
+    """Let a model go on from a prompt. The model stays in the engine's memory afterwards."""
+
+    kind: Literal["generate"] = "generate"
+    model: ModelRef
+    base: ModelRef | None = Field(default=None, description="Of a delta file or an adapter.")
+    prompt: str = Field(min_length=1)
+    max_tokens: int = Field(default=128, ge=1, le=100_000)
+    temperature: float = Field(default=0.0, ge=0.0, le=10.0)
+    is_chat: bool = Field(
+        default=True, description="Wrap it in the chat template, if there is one."
+    )
+
+
 Recipe = Annotated[
     CompressRecipe
     | SweepRecipe
@@ -300,6 +314,7 @@ Recipe = Annotated[
     | RepairRecipe
     | RepairSweepRecipe
     | RebuildRecipe
-    | EvaluateRecipe,
+    | EvaluateRecipe
+    | GenerateRecipe,
     Field(discriminator="kind"),
 ]

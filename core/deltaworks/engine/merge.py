@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltaworks.checkpoints.writer import ModelWriter
 from deltaworks.engine.budget import ByteBudget
-from deltaworks.engine.encoding import prefetch, same_words
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
-from deltaworks.engine.journal import Journal
+from deltaworks.engine.journal import Entry, Journal
 from deltaworks.engine.merge_facts import Facts, find_facts
 from deltaworks.engine.merge_plan import MergeJob, open_merge
+from deltaworks.engine.merge_streams import (
+    Put,
+    Written,
+    arithmetic_of,
+    convert,
+    copy,
+    merge_stream,
+)
 from deltaworks.engine.merge_types import MergeTask
 from deltaworks.engine.merged_files import merged_side_files
-from deltaworks.engine.model_output import ModelOutput, checksum
+from deltaworks.engine.model_output import ModelOutput
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.provenance import lasting_recipe
@@ -27,6 +35,7 @@ from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
 from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.stored import Stored
 from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor
 from deltaworks.options import Options
 from deltaworks.progress import JobControl
@@ -41,8 +50,6 @@ if TYPE_CHECKING:
     Words = np.ndarray[Any, Any]
 
 _Read = tuple["Words | None", "list[Words]"]
-_Merged = tuple["Words", str, str]
-"""Words, their checksum, and a warning or nothing."""
 
 
 def run_merge(recipe: MergeRecipe, control: JobControl, *, resume: bool = False) -> Report:
@@ -97,11 +104,23 @@ def _write(
     with ModelOutput(job.target, journal, make_writer) as output:
         left = output.left(items, lambda item: _offset(job.tasks[item.tensor], item), run)
 
-        def write(item: WorkItem, merged: _Merged) -> None:
-            words, hashed, warning = merged
-            if warning:
-                run.warn(warning, item.tensor)
-            output.write(item, words, _offset(job.tasks[item.tensor], item), hashed, warning)
+        # Large tensors first, so that no worker is left alone with one at the end.
+        left.sort(key=lambda item: -job.tasks[item.tensor].info.n_elements)
+
+        def compute(item: WorkItem, data: _Read) -> Written:
+            offset = _offset(job.tasks[item.tensor], item)
+
+            def put(words: Words, at: int) -> None:
+                run.control.check()
+                output.put(item, words, offset + at)
+
+            return _compute(job, facts, item, data, put)
+
+        def note(item: WorkItem, done: Written) -> None:
+            if done.warning:
+                run.warn(done.warning, item.tensor)
+            told = {"warning": done.warning} if done.warning else {}
+            output.note(Entry(item.id, done.n_bytes, done.checksum, told))
             _release(job, job.tasks[item.tensor], item)
 
         with run.stage("tensors"):
@@ -109,8 +128,9 @@ def _write(
                 left,
                 Steps(
                     lambda item: _read(job, item),
-                    lambda item, data: _compute(job, facts, item, data),
-                    write,
+                    compute,
+                    note,
+                    needs_torch=not all(map(partial(_streams, facts), job.tasks.values())),
                 ),
                 budget=ByteBudget(job.recipe.memory_bytes),
                 threads=n_workers(job.recipe.threads),
@@ -124,30 +144,37 @@ def _read(job: MergeJob, item: WorkItem) -> _Read:
     task = job.tasks[item.tensor]
     rows = slice(*item.rows) if item.rows else None
     first = task.copied or task.base
-    start = None if first is None else prefetch(job.words(first, rows))
-    return start, [prefetch(job.words(source, rows)) for source in task.sources]
+    start = None if first is None else job.words(first, rows)
+    return start, [job.words(source, rows) for source in task.sources]
 
 
-def _compute(job: MergeJob, facts: Facts, item: WorkItem, data: _Read) -> _Merged:
+def _streams(facts: Facts, task: MergeTask) -> bool:
+    """Whether a tensor is copied, or merged piece by piece and without torch."""
+    if task.method is None:
+        return True
+    return task.method.stream is not None and not facts.needs_whole_tensors
+
+
+def _compute(job: MergeJob, facts: Facts, item: WorkItem, data: _Read, put: Put) -> Written:
     task = job.tasks[item.tensor]
-    if task.copied is not None:
-        return _copied(job, task, data)
     base, experts = data
-    words = tensor_words(_merged(job, facts, item, base, experts))
-    return words, checksum(words), ""
+    if task.copied is not None:
+        return _copied(job, task, data, put)
+    if _streams(facts, task):
+        return merge_stream(job, task, base, experts, put)
+    return copy(tensor_words(_merged(job, facts, item, base, experts)), put)
 
 
-def _copied(job: MergeJob, task: MergeTask, data: _Read) -> _Merged:
+def _copied(job: MergeJob, task: MergeTask, data: _Read, put: Put) -> Written:
     """Copy a tensor; integers that differ between models are worth a word."""
     source, others = data
     assert source is not None
     assert task.copied is not None
     dtype = job.dtype(task.copied)
-    words = source
     if dtype != task.info.dtype:
-        words = tensor_words(_rounded(words_tensor(source, dtype), task.info.dtype, task.info.name))
-    differ = any(not same_words(source, other) for other in others)
-    return words, checksum(words), "differs between the models; one was copied" if differ else ""
+        return convert(Stored(source.reshape(-1), dtype), task, put)
+    differ = any(not np.array_equal(source, other) for other in others)
+    return copy(source, put, "differs between the models; one was copied" if differ else "")
 
 
 def _merged(
@@ -163,6 +190,7 @@ def _merged(
             MergeExpert(words_tensor(words, job.dtype(source)), source.options)
             for source, words in zip(task.sources, experts, strict=True)
         ),
+        arithmetic=arithmetic_of(job, task),
     )
     inputs = facts.complete(job, task, inputs)
     options = task.options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,17 @@ from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, FLOATING
 from deltaworks.engine import checks
 from deltaworks.engine.merge_facts import sparsifier_of
-from deltaworks.engine.merge_inputs import BASE, MergeModels, misfits, named_models, open_models
+from deltaworks.engine.merge_inputs import (
+    BASE,
+    MergeModels,
+    labels_of,
+    misfits,
+    named_models,
+    open_models,
+)
 from deltaworks.engine.merge_tasks import Sorter, known_options, takes_base
 from deltaworks.engine.merge_types import MergeTask, Source
+from deltaworks.engine.merge_vocabulary import Alignment, align
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
 from deltaworks.methods import merging_method
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 22
 """Elements of a work item, for methods that may be split."""
 _SMALLEST_CHUNK = 1 << 16
+_STREAM_BYTES = 1 << 22
+"""Buffers of a thread that merges piece by piece."""
 _COPY_BYTES = 12
 """Bytes a number that cutting up a copy allows for."""
 _SIDE_BYTES = 64_000
@@ -46,13 +56,15 @@ class MergeJob:
         method: the recipe's.
         tasks: what is done with every tensor of the result, by its name.
         notes: what the user should know.
+        alignment: what was done to the models' vocabularies.
     """
 
     recipe: MergeRecipe
     models: MergeModels
     method: MergingMethod
     tasks: dict[str, MergeTask]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...]
+    alignment: Alignment
 
     @property
     def base(self) -> Checkpoint | None:
@@ -114,14 +126,18 @@ class MergeJob:
             count = int(info.n_elements * share)
             width = sum(DTYPE_BYTES[self.dtype(source)] for source in task.read)
             read, write = int(info.n_elements * width * share), count * DTYPE_BYTES[info.dtype]
+            streams = task.method is not None and task.method.stream is not None
             work = task.method.working_bytes * count if task.method else 0
+            held = read + write
+            if streams and self.recipe.pre is None:
+                held = min(held, _STREAM_BYTES)
             suffix = f"[{rows[0]}:{rows[1]}]" if rows else ""
             yield WorkItem(
                 id=info.name + suffix,
                 stage="tensors",
                 read_bytes=read,
                 write_bytes=write,
-                peak_bytes=read + work + write,
+                peak_bytes=held + work,
                 tensor=info.name,
                 rows=rows,
             )
@@ -149,10 +165,12 @@ def open_merge(recipe: MergeRecipe, open_files: ExitStack, *, resume: bool = Fal
     checks.raise_together(faults)
     assert method is not None
     faults += misfits(recipe, opened, takes_base=takes_base(method))
-    models = named_models(recipe, opened)
+    alignment = align(recipe, opened, labels_of(recipe), faults)
+    models = named_models(recipe, alignment.opened)
     sorter = Sorter(recipe, models, method)
     tasks = sorter.tasks(faults)
-    job = MergeJob(recipe, models, method, tasks, (*models.notes(), *sorter.notes()))
+    notes = (*alignment.notes, *models.notes(), *sorter.notes())
+    job = MergeJob(recipe, models, method, tasks, notes, alignment)
     faults += checks.check_target(job.target, job.inputs)
     if not resume:  # what is there already takes no more space: the writer knows
         faults += checks.check_space(job.target, job.plan().write_bytes)

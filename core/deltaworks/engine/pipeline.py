@@ -8,6 +8,7 @@ budget (one item larger than it runs alone).
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,11 +38,14 @@ class Steps(Generic[R, C]):
         read: on the reader's thread.
         compute: on a worker's thread; torch has one thread there.
         write: on the caller's thread, in plan order.
+        needs_torch: whether to import torch before the first item is computed. Without it
+            torch is left alone until something else has imported it.
     """
 
     read: Callable[[WorkItem], R]
     compute: Callable[[WorkItem, R], C]
     write: Callable[[WorkItem, C], None]
+    needs_torch: bool = True
 
 
 class Tally:
@@ -80,11 +84,39 @@ class _Shared(Generic[R, C]):
     """What the threads of one pipeline share."""
 
     budget: ByteBudget
+    ahead: threading.Semaphore
+    """Items that may still be read before one is computed: mapped bytes are in no budget."""
     stop: threading.Event = field(default_factory=threading.Event)
     waiting: SimpleQueue[tuple[WorkItem, R] | None] = field(default_factory=SimpleQueue)
     results: dict[str, C] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     error: BaseException | None = None
+    torch_threads: int = 0
+    """Threads that torch had before; 0 while it is not known to be loaded."""
+
+    def may_read_on(self) -> bool:
+        """Wait until the reader is not too far ahead; False when it is to stop."""
+        while not self.ahead.acquire(timeout=_TICK):
+            if self.stop.is_set():
+                return False
+        return True
+
+    def limit_torch(self) -> None:
+        """Give torch one thread on this thread, if it is there at all."""
+        if "torch" in sys.modules:
+            import torch
+
+            with self.changed:
+                self.torch_threads = self.torch_threads or torch.get_num_threads()
+            # Workers are the parallelism, and one thread a call gives the same bits everywhere.
+            torch.set_num_threads(1)
+
+    def free_torch(self) -> None:
+        """Give torch back the threads that it had."""
+        if self.torch_threads:
+            import torch
+
+            torch.set_num_threads(self.torch_threads)
 
     def fail(self, error: BaseException, item: WorkItem) -> None:
         with self.changed:
@@ -119,7 +151,7 @@ def run_pipeline(
         CancelledError: within two seconds of the cancel.
         AppError: of the first item that failed, with its tensor's name.
     """
-    shared: _Shared[R, C] = _Shared(budget)
+    shared: _Shared[R, C] = _Shared(budget, threading.Semaphore(2 * threads + 2))
     pool = [
         threading.Thread(target=_read_all, args=(items, steps, shared, tally, threads), daemon=True)
     ]
@@ -127,7 +159,8 @@ def run_pipeline(
         threading.Thread(target=_compute_all, args=(steps, shared, tally), daemon=True)
         for _ in range(threads)
     ]
-    before = _torch_threads()
+    if steps.needs_torch:
+        import torch  # noqa: F401 - workers limit what is loaded
     for thread in pool:
         thread.start()
     try:
@@ -138,7 +171,7 @@ def run_pipeline(
         for _ in range(threads):
             shared.waiting.put(None)
         _join(pool, _PATIENCE)
-        _restore_torch_threads(before)
+        shared.free_torch()
 
 
 def _write_one(
@@ -176,7 +209,7 @@ def _read_all(
     n_workers: int,
 ) -> None:
     for item in items:
-        if not shared.budget.take(item.peak_bytes, shared.stop):
+        if not shared.may_read_on() or not shared.budget.take(item.peak_bytes, shared.stop):
             return
         started = time.perf_counter()
         try:
@@ -193,11 +226,12 @@ def _read_all(
 
 
 def _compute_all(steps: Steps[R, C], shared: _Shared[R, C], tally: Tally) -> None:
-    _one_torch_thread()
     while (work := shared.waiting.get()) is not None:
         if shared.stop.is_set():
             return
         item, data = work
+        shared.ahead.release()
+        shared.limit_torch()
         started = time.perf_counter()
         try:
             result = steps.compute(item, data)
@@ -216,22 +250,3 @@ def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
     end = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-
-
-def _torch_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _one_torch_thread() -> None:
-    """Workers are the parallelism, and one thread a call gives the same bits everywhere."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _restore_torch_threads(n_threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(n_threads)

@@ -168,7 +168,7 @@ def test_cancel_does_not_wait_for_a_long_call(
         "deltaworks.engine.compress_plan.compression_method", lambda _: replace(sign, encode=slow)
     )
     monkeypatch.setattr(
-        "deltaworks.engine.merge_plan.merging_method", lambda _: replace(ties, merge=slow)
+        "deltaworks.engine.merge_plan.merging_method", lambda _: replace(ties, stream=slow)
     )
     recipe = compressing(["sign"]) if kind == "compress" else merging("ties")
     cancelled_at = 0.0

@@ -9,8 +9,9 @@ import pytest
 
 from deltaworks.checkpoints.folder import ModelCheckpoint
 from deltaworks.engine import merge, merge_plan, run
+from deltaworks.engine.journal import Entry
 from deltaworks.engine.model_output import ModelOutput
-from deltaworks.engine.plan_types import WorkItem
+
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
@@ -93,17 +94,17 @@ def test_memory_is_given_back_after_a_tensors_last_rows(
     merging: MakeMerge, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    write, release = ModelOutput.write, ModelCheckpoint.release
+    note, release = ModelOutput.note, ModelCheckpoint.release
 
-    def writing(output: ModelOutput, item: WorkItem, *more: Any) -> None:
-        told.append(item.tensor)
-        write(output, item, *more)
+    def noting(output: ModelOutput, entry: Entry) -> None:
+        told.append(entry.item.split("[")[0])
+        note(output, entry)
 
     def releasing(model: ModelCheckpoint, name: str) -> None:
         told.append(f"-{name}")
         release(model, name)
 
-    monkeypatch.setattr(ModelOutput, "write", writing)
+    monkeypatch.setattr(ModelOutput, "note", noting)
     monkeypatch.setattr(ModelCheckpoint, "release", releasing)
     monkeypatch.setattr(merge_plan, "_CHUNK", 1000)
 

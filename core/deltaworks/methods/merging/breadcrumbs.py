@@ -130,6 +130,7 @@ LINEAR = MergingMethod(
     expert_options=BreadcrumbsExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream_linear,
+    working_bytes=0,
     n_buffers=N_BUFFERS,
 )
 
@@ -145,5 +146,6 @@ TIES = MergingMethod(
     expert_options=BreadcrumbsTiesExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream_ties,
+    working_bytes=0,
     n_buffers=N_BUFFERS,
 )

@@ -109,6 +109,7 @@ METHOD = MergingMethod(
     evidence="Built from formulas read in published code; not compared with its outputs. "
     "One fixed threshold where the authors choose by validation data.",
     stream=stream,
+    working_bytes=0,
     n_buffers=4,
     is_elementwise=True,
 )

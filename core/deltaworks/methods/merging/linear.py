@@ -91,5 +91,6 @@ METHOD = MergingMethod(
     needs=Needs(base=False),
     evidence="Compared with outputs of mergekit 0.1.5.",
     stream=stream,
+    working_bytes=0,
     is_elementwise=True,
 )

@@ -127,4 +127,5 @@ METHOD = MergingMethod(
     needs=Needs(min_experts=2),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
 )

@@ -97,4 +97,5 @@ METHOD = MergingMethod(
     needs=Needs(base=False, takes_base=True),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
 )

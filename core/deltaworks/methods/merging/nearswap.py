@@ -87,5 +87,6 @@ METHOD = MergingMethod(
     needs=Needs(min_experts=1, max_experts=1),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
     is_elementwise=True,
 )

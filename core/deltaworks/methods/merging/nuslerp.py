@@ -178,4 +178,5 @@ METHOD = MergingMethod(
     needs=Needs(base=False, takes_base=True, min_experts=2, max_experts=2),
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
 )

@@ -167,6 +167,7 @@ METHOD = MergingMethod(
     expert_options=RamExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream_ram,
+    working_bytes=0,
     n_buffers=6,
     is_elementwise=True,
 )
@@ -183,5 +184,6 @@ PLUS = MergingMethod(
     expert_options=RamExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream_plus,
+    working_bytes=0,
     n_buffers=6,
 )

@@ -210,5 +210,6 @@ METHOD = MergingMethod(
     expert_options=SceExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
     n_buffers=N_BUFFERS,
 )

@@ -119,4 +119,5 @@ METHOD = MergingMethod(
     needs=Needs(min_experts=1, max_experts=1),
     evidence="Compared with outputs of mergekit 0.1.5.",
     stream=stream,
+    working_bytes=0,
 )

@@ -53,6 +53,7 @@ METHOD = MergingMethod(
     expert_options=TaskArithmeticExpertOptions,
     evidence="Compared with outputs of mergekit 0.1.5 in float32.",
     stream=stream,
+    working_bytes=0,
     n_buffers=N_BUFFERS,
     is_elementwise=True,
 )

@@ -11,13 +11,13 @@ from deltaworks.calibration import Sequences, Texts, make_sequences, pair_texts,
 from deltaworks.calibration.grams import model_facts
 from deltaworks.calibration.store import key_of
 from deltaworks.errors import MismatchError
+from deltaworks.evaluation.answers import write_answers
 from deltaworks.evaluation.prompts import as_asked, read_prompts
 from deltaworks.evaluation.tasks import spread
 from deltaworks.progress import JobControl, Progress
 
 if TYPE_CHECKING:
     from deltaworks.checkpoints.checkpoint import Checkpoint
-    from deltaworks.inference.running import RunningModel
     from deltaworks.recipes.schema import RepairSources
 
 ANSWER_TOKENS = 64
@@ -112,17 +112,11 @@ def _answers(
     """Let the aligned model answer, greedily."""
     from deltaworks.inference.running import load_model
 
+    control.step(Progress(0, 0, f"{len(prompts)} refusals of the aligned model"))
     running = load_model(aligned, device=_device(device), control=control.silent())
-    found = {}
-    for number, prompt in enumerate(prompts):
-        control.step(Progress(0, 0, f"refusals of the aligned model {number + 1}/{len(prompts)}"))
-        found[prompt] = _answer(running, prompt)
-    return found
-
-
-def _answer(running: RunningModel, prompt: str) -> str:
-    asked = as_asked(prompt, running.text_tokenizer)
-    return running.generate(asked, ANSWER_TOKENS)
+    asked = [as_asked(prompt, running.text_tokenizer) for prompt in prompts]
+    found = write_answers(running, asked, control, max_tokens=ANSWER_TOKENS)
+    return {prompt: answer.text for prompt, answer in zip(prompts, found, strict=True)}
 
 
 def _device(device: str) -> str:

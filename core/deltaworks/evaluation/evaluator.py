@@ -253,6 +253,11 @@ class Evaluator:
         return max(1, min(_BATCH_TOKENS, _BATCH_BYTES // (4 * running.vocabulary_size)))
 
     @property
+    def running(self) -> RunningModel | None:
+        """The model, with the weights that were measured last; None when nothing can be."""
+        return self._running
+
+    @property
     def can_measure(self) -> bool:
         """Whether results can be measured on data."""
         return not self.reason

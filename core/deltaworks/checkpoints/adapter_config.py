@@ -33,6 +33,11 @@ _OTHER_WEIGHTS = {
 }
 """Settings under which the merged weight is not base + s·B·A, by their names for people."""
 
+_LONGEST_PATTERN = 500
+_MOST_REPEATS = 3
+_REPEATED_GROUP = re.compile(r"\)\s*[*+{]|\\\d|\(\?P=")
+"""A group that is repeated, or referred to: the way to patterns without an end."""
+
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Initialisations that also change the base, so that the plain base does not fit."""
 
@@ -118,9 +123,10 @@ def _pattern(data: Mapping[str, Any], key: str, path: Path) -> dict[str, float]:
     if not isinstance(patterns, dict):
         raise FileError(f"{key} is {patterns!r:.40}", where=place(path), fix=DAMAGED)
     for pattern in patterns:
+        _refuse_endless(pattern, key, path)
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise FileError(
                 f"{key} holds {pattern!r:.40}, which is no regular expression ({error})",
                 where=place(path),
@@ -128,6 +134,24 @@ def _pattern(data: Mapping[str, Any], key: str, path: Path) -> dict[str, float]:
             ) from error
     least = "r" if key == "rank_pattern" else key
     return {name: _number({least: value}, least, 0, path) for name, value in patterns.items()}
+
+
+def _refuse_endless(pattern: str, key: str, path: Path) -> None:
+    """Refuse expressions that can take hours to match: repeats of repeats, or many repeats.
+
+    PEFT's own patterns are names of modules, with a ``.*`` or two.
+    """
+    repeats = len(re.findall(r"(?<!\\)[*+}]", pattern))
+    if (
+        len(pattern) > _LONGEST_PATTERN
+        or repeats > _MOST_REPEATS
+        or _REPEATED_GROUP.search(pattern)
+    ):
+        raise FileError(
+            f"{key} holds {pattern!r:.80}, which could take hours to match",
+            where=place(path),
+            fix="Name the modules instead.",
+        )
 
 
 def _for_module(patterns: Mapping[str, float], module: str, default: float) -> float:

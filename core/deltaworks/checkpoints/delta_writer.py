@@ -36,6 +36,7 @@ from deltaworks.checkpoints.staging import (
     partial_path,
     publish_file,
     refuse_existing,
+    refuse_links,
     remove_empty,
 )
 from deltaworks.checkpoints.tensors import TensorInfo
@@ -123,6 +124,8 @@ class DeltaWriter:
         self._side_names = tuple(side)
         self._expert_facts = ExpertFacts(id=name, revision=revision, kind=expert.kind, files=files)
         try:
+            if goes_on:
+                refuse_links([self.partial])
             self._file = OutputFile(self.partial, goes_on=goes_on)
             for name, blob in blobs.items():
                 self._append(name, np.frombuffer(blob, dtype=np.uint8))

@@ -145,7 +145,24 @@ def index_layout(index: Path) -> Layout:
                 fix=DAMAGED,
             )
     files = _present(index.parent, sorted(set(weight_map.values())))
+    _refuse_ways_out(index, files)
     return Layout(files, index, weight_map)
+
+
+def _refuse_ways_out(index: Path, files: Sequence[Path]) -> None:
+    """Refuse links that lead out of the folder, but for those into the blobs of a cache."""
+    folder = index.parent.resolve()
+    blobs = folder.parent.parent / "blobs"
+    for file in files:
+        if not file.is_symlink():
+            continue
+        found = file.resolve()
+        if not (found.is_relative_to(folder) or found.parent == blobs):
+            raise FileError(
+                f"names {file.name}, a link that leads out of the folder",
+                where=place(index),
+                fix="Put the file itself there, or open the folder that it is in.",
+            )
 
 
 def is_plain_name(name: object) -> bool:

@@ -7,7 +7,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 from deltaworks.checkpoints.faults import file_fault, place
@@ -127,6 +127,18 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse to write into what was begun before, where a link has taken its place.
+
+    Raises:
+        FileError: naming the first that would lead to somebody else's file.
+    """
+    for path in paths:
+        if path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1):
+            text = "is a link to another file, so nothing is written to it"
+            raise FileError(text, where=place(path), fix="Remove it and start again.")
+
+
 def publish_file(partial: Path, target: Path) -> None:
     """Give a finished file its final name, and never take another file's place."""
     _publish(partial, target, _link_file)
@@ -140,7 +152,7 @@ def publish_folder(partial: Path, target: Path) -> None:
 def _publish(partial: Path, target: Path, move: Callable[[Path, Path], None]) -> None:
     try:
         move(partial, target)
-    except FileExistsError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         text = "was made by something else in the meantime"
         raise FileError(text, where=place(target), fix="Choose another name.") from error
     except OSError as error:
@@ -163,4 +175,9 @@ def _link_file(partial: Path, target: Path) -> None:
 def _rename_folder(partial: Path, target: Path) -> None:
     if target.exists() or target.is_symlink():
         raise FileExistsError(errno.EEXIST, "exists", str(target))
-    partial.rename(target)
+    try:
+        partial.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:  # a folder got the name a moment ago
+            raise FileExistsError(errno.EEXIST, "exists", str(target)) from error
+        raise

@@ -29,6 +29,7 @@ from deltaworks.checkpoints.staging import (
     partial_path,
     publish_folder,
     refuse_existing,
+    refuse_links,
     remove_empty,
     remove_others,
     sync_folder,
@@ -144,6 +145,7 @@ class ModelWriter:
             raise file_fault(error, self.partial) from error
         self._has_folder = True
         if goes_on:
+            refuse_links([self.partial, *(self.partial / one.name for one in self._planned)])
             remove_others(self.partial, {one.name for one in self._planned})
         for planned in self._planned:
             file = OutputFile(self.partial / planned.name, goes_on=goes_on)

@@ -100,10 +100,13 @@ def _open(
 def named_models(recipe: MergeRecipe, opened: Mapping[int, Checkpoint]) -> MergeModels:
     """Name the models' tensors alike."""
     leader = BASE if BASE in opened else 0
+    return MergeModels(opened, name_alike(opened, leader), labels_of(recipe))
+
+
+def labels_of(recipe: MergeRecipe) -> dict[int, str]:
+    """Name all models for people, by their places."""
     labels = distinct([label_of(expert.model) for expert in recipe.experts])
-    return MergeModels(
-        opened, name_alike(opened, leader), {BASE: "the base", **dict(enumerate(labels))}
-    )
+    return {BASE: "the base", **dict(enumerate(labels))}
 
 
 def label_of(reference: ModelRef) -> str:

@@ -11,7 +11,6 @@ from deltaworks.checkpoints.folder import ModelCheckpoint
 from deltaworks.engine import merge, merge_plan, run
 from deltaworks.engine.journal import Entry
 from deltaworks.engine.model_output import ModelOutput
-
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
@@ -215,8 +214,9 @@ def test_the_result_has_the_bases_dtype_files_and_a_recipe(
     merged = tmp_path / "merged"
     assert (merged / "config.json").read_bytes() == (tiny_base / "config.json").read_bytes()
     assert (merged / "tokenizer.json").read_bytes() == (tiny_base / "tokenizer.json").read_bytes()
-    assert not (merged / "README.md").exists()
-    assert "README.md is not copied: it describes another model." in report.results["notes"]
+    card = (merged / "README.md").read_text()
+    assert "A merge of 2 models with" in card
+    assert "# A tiny model" not in card
     recipe = json.loads((merged / "deltaworks_recipe.json").read_text())
     with safe_open(merged / "model.safetensors", "pt") as file:
         assert json.loads(file.metadata()["deltaworks_recipe"]) == recipe

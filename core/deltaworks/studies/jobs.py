@@ -10,10 +10,13 @@ from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Report
 from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
-from deltaworks.recipes.schema import EvaluateRecipe, GenerateRecipe, Recipe, SweepRecipe
-from deltaworks.studies.evaluate import plan_evaluate, run_evaluate
-from deltaworks.studies.generate import plan_generate, run_generate
-from deltaworks.studies.sweep_plan import plan_sweep
+from deltaworks.recipes.schema import (
+    EvaluateRecipe,
+    GenerateRecipe,
+    Recipe,
+    RepairSweepRecipe,
+    SweepRecipe,
+)
 
 
 def plan_job(recipe: Recipe) -> Plan:
@@ -25,10 +28,20 @@ def plan_job(recipe: Recipe) -> Plan:
     try:
         match recipe:
             case SweepRecipe():
+                from deltaworks.studies.sweep_plan import plan_sweep
+
                 return plan_sweep(recipe)
+            case RepairSweepRecipe():
+                from deltaworks.studies.safety_plan import plan_repair_sweep
+
+                return plan_repair_sweep(recipe)
             case EvaluateRecipe():
+                from deltaworks.studies.evaluate import plan_evaluate
+
                 return plan_evaluate(recipe)
             case GenerateRecipe():
+                from deltaworks.studies.generate import plan_generate
+
                 return plan_generate(recipe)
             case _:
                 return plan(recipe)
@@ -49,7 +62,9 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         CancelledError: the control was cancelled; nothing is left behind.
         AppError: it cannot be done; nothing is left behind.
     """
-    if resume and isinstance(recipe, SweepRecipe | EvaluateRecipe | GenerateRecipe):
+    if resume and isinstance(
+        recipe, SweepRecipe | RepairSweepRecipe | EvaluateRecipe | GenerateRecipe
+    ):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")
     match recipe:
@@ -58,10 +73,19 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_sweep(recipe, control)
+        case RepairSweepRecipe():
+            from deltaworks.studies.safety_tradeoff import run_repair_sweep
+
+            _set_threads(recipe.threads)
+            report = run_repair_sweep(recipe, control)
         case EvaluateRecipe():
+            from deltaworks.studies.evaluate import run_evaluate
+
             _set_threads(recipe.threads)
             report = run_evaluate(recipe, control)
         case GenerateRecipe():
+            from deltaworks.studies.generate import run_generate
+
             _set_threads(recipe.threads)
             report = run_generate(recipe, control)
         case _:

@@ -6,6 +6,7 @@ declaration; none repeats a bound or a text.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
@@ -13,6 +14,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deltaworks.errors import OptionError
+
+# pydantic would search every installed package for plugins: half of its own start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Kind = Literal["integer", "real", "flag", "choice", "text", "path"]
 T = TypeVar("T", bound="Options")
@@ -25,7 +29,10 @@ class Options(BaseModel):
         dropped: options of earlier versions, and what holds in their place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Built when first used: a start that needs one method does not pay for all.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
     dropped: ClassVar[Mapping[str, str]] = {}
 
 

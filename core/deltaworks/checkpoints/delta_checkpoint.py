@@ -30,7 +30,6 @@ from deltaworks.checkpoints.mapped import MappedFile
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, TensorInfo
 from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods import compression_method
-from deltaworks.methods.compression.applying import restore_tensor
 from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import tensor_words, words_tensor
 from deltaworks.options import read_options
@@ -217,6 +216,8 @@ class DeltaCheckpoint(Checkpoint):
         spec = TensorSpec(name, shape, manifest.seed)
         parts = self.parts(name)
         try:
+            from deltaworks.methods.compression.applying import restore_tensor
+
             tensor = restore_tensor(method, parts, base, spec, options, stored.dtype)
         except _OF_DAMAGED_PARTS as error:
             if "memory" in str(error):

@@ -22,11 +22,13 @@ from deltaworks.engine.compress_plan import (
     open_compress,
 )
 from deltaworks.engine.delta_output import DeltaOutputs
-from deltaworks.engine.encoding import EncodedTensor, encode_tensor, prefetch
+from deltaworks.engine.encoding import EncodedTensor, encode_tensor
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.execution import Run
+from deltaworks.engine.fitting import fitted
 from deltaworks.engine.pipeline import Steps, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
+from deltaworks.engine.prefetching import prefetch
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.engine.resuming import made_before
 from deltaworks.errors import AppError
@@ -58,9 +60,15 @@ def run_compress(recipe: CompressRecipe, control: JobControl, *, resume: bool = 
 
 
 def try_compress(
-    recipe: CompressRecipe, control: JobControl
+    recipe: CompressRecipe, control: JobControl, *, resume: bool = False
 ) -> tuple[Report, list[Artefact | BaseException]]:
     """Write what can be written: a setting that fails does not stop the others.
+
+    Args:
+        recipe: what to do.
+        control: of whoever started it.
+        resume: take over files and tensors that a run of this recipe that was killed has
+            finished.
 
     Returns:
         The report of what was made, and for every expert and setting, in the order of
@@ -69,7 +77,7 @@ def try_compress(
     Raises:
         AppError: the inputs could not be opened or read; nothing is left behind.
     """
-    return _run(recipe, control, tolerate=True)
+    return _run(recipe, control, tolerate=True, resume=resume)
 
 
 def _run(
@@ -156,6 +164,7 @@ def _write(
             tolerate=tolerate,
             twins=twins,
             gram=partial(grams.read, name) if grams and name in grams else None,
+            multiples=[one.get(name) for one in learnt],
         )
 
     def write(item: WorkItem, tensor: EncodedTensor) -> None:
@@ -169,6 +178,7 @@ def _write(
             grams_of(job.recipe, choices if items else [], expert, run) as grams,
             run.stage("tensors"),
         ):
+            learnt = fitted(job, expert, choices, grams, run) if items else ()
             run_pipeline(
                 items,
                 Steps(lambda item: _read(job, expert, tasks[item.id]), compute, write),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Words = np.ndarray[Any, Any]
 
-_PAGE = 4096
 _PIECE = 1 << 14
 """Numbers whose squares are summed in float32."""
 _BUFFER = 1 << 16
@@ -83,13 +82,6 @@ class EncodedTensor:
     alias: str = ""
 
 
-def prefetch(words: Words) -> Words:
-    """Touch every page of a mapped tensor, so that workers do not wait for the disk."""
-    raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
-    raw[::_PAGE].max(initial=0)
-    return words
-
-
 def encode_tensor(
     task: TensorTask,
     base: Words | None,
@@ -100,6 +92,7 @@ def encode_tensor(
     tolerate: bool,
     twins: Sequence[Words] = (),
     gram: Callable[[], Tensor] | None = None,
+    multiples: Sequence[Words | None] = (),
 ) -> EncodedTensor:
     """Encode a tensor at every setting; what settings share is computed once.
 
@@ -112,6 +105,7 @@ def encode_tensor(
         tolerate: keep the error of a setting as its result instead of raising it.
         twins: raw words of the tensors that it may be tied to, as the task names them.
         gram: gives the second moments of the layer's inputs; None without calibration.
+        multiples: what training has found for each setting's scales; empty without.
     """
     base_hash = "" if base is None else tensor_hash(base)
     is_alike = task.base is not None and task.base.dtype == task.info.dtype
@@ -136,7 +130,10 @@ def encode_tensor(
             squared_norm(pair.delta) if needs_delta else squared_distance(pair.tuned, pair.base)
         )
     is_finite = isfinite(energy)
-    results = tuple(_encoded(pair, task, choices, is_treatable=is_finite, tolerate=tolerate))
+    trained = multiples or [None] * len(choices)
+    results = tuple(
+        _encoded(pair, task, choices, trained, is_treatable=is_finite, tolerate=tolerate)
+    )
     warning = "" if is_finite else "holds NaN or infinity; stored exactly"
     energy = energy if is_finite else 0.0
     return EncodedTensor(task, False, base_hash, tensor_hash(tuned), energy, results, warning)
@@ -158,20 +155,22 @@ def _encoded(
     pair: TensorPair,
     task: TensorTask,
     choices: Sequence[Choice],
+    trained: Sequence[Words | None],
     *,
     is_treatable: bool,
     tolerate: bool,
 ) -> Iterator[Encoded | BaseException]:
     left_alone: Encoded | None = None
     seen: TensorPair | None = None
-    for choice in choices:
+    for choice, multiples in zip(choices, trained, strict=True):
         started = time.perf_counter()
         try:
             if choice.method.is_exact:
                 encoded = _exact(pair, task, choice.method, choice.options)
             elif task.is_treated and is_treatable:
                 seen = seen or _as_methods_see(pair, task)
-                encoded = replace(_lossy(seen, choice), is_transposed=task.is_transposed)
+                mine = seen if multiples is None else seen.with_multiples(multiples)
+                encoded = replace(_lossy(mine, choice), is_transposed=task.is_transposed)
             else:
                 left_alone = left_alone or _exact(pair, task, EXACT, EXACT.options())
                 encoded = left_alone

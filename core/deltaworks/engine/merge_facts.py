@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.engine.budget import ByteBudget
-from deltaworks.engine.encoding import prefetch
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.pipeline import Steps, Tally, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
+from deltaworks.engine.prefetching import prefetch
 from deltaworks.methods import compression_method
 from deltaworks.methods.merging.pre_sparsify import sparsified
 from deltaworks.methods.method import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deltaworks.engine.encoding import prefetch
+from deltaworks.engine.prefetching import prefetch
 from deltaworks.engine.repair_types import RepairJob, RepairTask
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods.method import Repaired, RepairInputs, TensorSpec

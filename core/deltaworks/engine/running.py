@@ -1,19 +1,14 @@
-"""Recipe in, plan or report out: which job a recipe is."""
+"""Recipe in, plan or report out: which job a recipe is.
+
+Each kind of job is imported when there is one of it, so that a start pays for one only.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
-from deltaworks.engine.compress import run_compress
-from deltaworks.engine.compress_plan import open_compress
 from deltaworks.engine.faults import placed
-from deltaworks.engine.finished import finished_before
-from deltaworks.engine.merge import run_merge
-from deltaworks.engine.merge_plan import open_merge
 from deltaworks.engine.plan_types import Plan
-from deltaworks.engine.rebuild import open_rebuild, run_rebuild
-from deltaworks.engine.repair import run_repair
-from deltaworks.engine.repair_plan import open_repair, plan_of
 from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
@@ -31,12 +26,20 @@ def plan(recipe: EngineRecipe) -> Plan:
     with ExitStack() as open_files:
         match recipe:
             case CompressRecipe():
+                from deltaworks.engine.compress_plan import open_compress
+
                 return open_compress(recipe, open_files).plan()
             case MergeRecipe():
+                from deltaworks.engine.merge_plan import open_merge
+
                 return open_merge(recipe, open_files).plan()
             case RebuildRecipe():
+                from deltaworks.engine.rebuild import open_rebuild
+
                 return open_rebuild(recipe, open_files).plan()
             case RepairRecipe():
+                from deltaworks.engine.repair_plan import open_repair, plan_of
+
                 return plan_of(open_repair(recipe, open_files))
 
 
@@ -66,15 +69,25 @@ def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> R
 
 def _run(recipe: EngineRecipe, control: JobControl, *, resume: bool) -> Report:
     if resume and isinstance(recipe, MergeRecipe | RebuildRecipe):
+        from deltaworks.engine.finished import finished_before
+
         finished = finished_before(recipe)
         if finished is not None:
             return finished
     match recipe:
         case CompressRecipe():
+            from deltaworks.engine.compress import run_compress
+
             return run_compress(recipe, control, resume=resume)
         case MergeRecipe():
+            from deltaworks.engine.merge import run_merge
+
             return run_merge(recipe, control, resume=resume)
         case RebuildRecipe():
+            from deltaworks.engine.rebuild import run_rebuild
+
             return run_rebuild(recipe, control, resume=resume)
         case RepairRecipe():
+            from deltaworks.engine.repair import run_repair
+
             return run_repair(recipe, control, resume=resume)

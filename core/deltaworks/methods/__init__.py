@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from deltaworks.errors import OptionError
-from deltaworks.methods.compression import COMPRESSION
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method, SafetyMethod
-from deltaworks.methods.safety import SAFETY
+
+if TYPE_CHECKING:
+    from deltaworks.methods.compression import COMPRESSION
+    from deltaworks.methods.safety import SAFETY
+
+    METHODS: Mapping[str, Method]
 
 __all__ = [
     "COMPRESSION",
@@ -20,7 +26,17 @@ __all__ = [
     "safety_method",
 ]
 
-METHODS: Mapping[str, Method] = {**COMPRESSION, **MERGING, **SAFETY}
+
+def __getattr__(name: str) -> Any:
+    """Give a family's table, imported when it is first wanted."""
+    if name == "METHODS":
+        found: Any = {**__getattr__("COMPRESSION"), **MERGING, **__getattr__("SAFETY")}
+    elif name in {"COMPRESSION", "SAFETY"}:
+        found = getattr(import_module(f"deltaworks.methods.{name.lower()}"), name)
+    else:
+        raise AttributeError(name)
+    globals()[name] = found
+    return found
 
 
 def compression_method(method_id: str) -> CompressionMethod:
@@ -29,6 +45,8 @@ def compression_method(method_id: str) -> CompressionMethod:
     Raises:
         OptionError: there is none with this id.
     """
+    from deltaworks.methods.compression import COMPRESSION
+
     return _look_up(COMPRESSION, method_id, "compression")
 
 
@@ -47,6 +65,8 @@ def safety_method(method_id: str) -> SafetyMethod:
     Raises:
         OptionError: there is none with this id.
     """
+    from deltaworks.methods.safety import SAFETY
+
     return _look_up(SAFETY, method_id, "safety")
 
 

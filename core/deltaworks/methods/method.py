@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from deltaworks.numerics.deltas import delta_of
@@ -511,6 +512,34 @@ class SafetyMethod(Method):
 
 
 M = TypeVar("M", bound=Method)
+
+
+class Table(Mapping[str, M]):
+    """A family's table that imports a method when it is looked up.
+
+    Args:
+        package: of the family's modules.
+        places: ids to ``module.RECORD``, in the order of the picker.
+    """
+
+    def __init__(self, package: str, places: Mapping[str, str]) -> None:
+        self._package, self._places = package, places
+        self._known: dict[str, M] = {}
+
+    def __getitem__(self, method_id: str) -> M:
+        if method_id not in self._known:
+            module, record = self._places[method_id].split(".")
+            method: M = getattr(import_module(f"{self._package}.{module}"), record)
+            if method.id != method_id:
+                raise ValueError(f"{self._places[method_id]} is {method.id}, not {method_id}")
+            self._known[method_id] = method
+        return self._known[method_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def index(*methods: M) -> Mapping[str, M]:

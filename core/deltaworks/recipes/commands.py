@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deltaworks.methods import compression_method
 from deltaworks.options import read_options
 from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.recipes.schema import (
@@ -79,6 +78,8 @@ def _one(
 
 def _full(setting: Setting) -> tuple[str, dict[str, Any]]:
     """Fill in the defaults, which labels count as well."""
+    from deltaworks.methods import compression_method
+
     method = compression_method(setting.method)
     options = read_options(method.options, setting.options, where=f"method '{method.id}'")
     return method.id, options.model_dump(mode="json")

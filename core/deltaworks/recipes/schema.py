@@ -15,7 +15,7 @@ Keep = Literal["best", "front", "all", "none"]
 class Document(BaseModel):
     """A frozen part of a recipe that refuses unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ModelRef(Document):

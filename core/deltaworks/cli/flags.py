@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deltaworks.errors import OptionError
+
+if TYPE_CHECKING:
+    from deltaworks.methods.method import Method
 
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kMGT]?i?B?)$", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -67,9 +70,14 @@ def read_settings(method: str, pairs: Sequence[str]) -> dict[str, Any]:
         OptionError: an unknown method or option, or a value out of bounds.
     """
     from deltaworks.methods import compression_method
+
+    return read_option_pairs(compression_method(method), pairs)
+
+
+def read_option_pairs(record: Method, pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs for a method of any family; see ``read_settings``."""
     from deltaworks.options import describe, read_options
 
-    record = compression_method(method)
     kinds = {info.name: info.kind for info in describe(record.options)}
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -78,7 +86,7 @@ def read_settings(method: str, pairs: Sequence[str]) -> dict[str, Any]:
             raise OptionError(f"'{pair}' is no setting", where="--set", fix="Write key=value")
         name = name.strip()
         values[name] = text if kinds.get(name) in {"choice", "text", "path"} else _value(text)
-    checked = read_options(record.options, values, where=f"method '{method}'")
+    checked = read_options(record.options, values, where=f"method '{record.id}'")
     return {name: getattr(checked, name) for name in values}
 
 

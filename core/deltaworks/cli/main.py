@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from deltaworks.cli import asking, documents, listing, making, measuring
+from deltaworks.cli import asking, documents, listing, making, measuring, repairing
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
 
@@ -60,8 +60,10 @@ for command in (
     making.compress,
     making.rebuild,
     making.merge,
+    repairing.repair,
     measuring.evaluate,
     measuring.sweep,
+    contests.compare_merges,
     documents.run,
     documents.plan,
     asking.ask,

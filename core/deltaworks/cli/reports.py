@@ -21,6 +21,11 @@ def show_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
         return
+    if "repair" in report.results:
+        from deltaworks.cli.repairing import show_repairs
+
+        show_repairs(report, Path(report.recipe["output"]), as_json=False)
+        return
     deltas = [artefact for artefact in report.artefacts if artefact.kind == "delta"]
     if "sweep" in report.results:
         from deltaworks.studies.trials import Sweep

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from deltaworks.cli import asking, documents, listing, making, measuring, repairing
+from deltaworks.cli import asking, contests, documents, listing, making, measuring, repairing
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
 

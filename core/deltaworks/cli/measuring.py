@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaworks.cli.documents import Elsewhere, RecipeFile, read_recipe
-from deltaworks.cli.flags import Base, Device, Json, Threads, device_name, reference
+from deltaworks.cli.flags import Base, Device, Json, Resume, Threads, device_name, reference
 from deltaworks.cli.output import print_json, say
 from deltaworks.cli.reports import PLOT, save_plot, show_report, show_sweep
 from deltaworks.cli.session import job
@@ -43,7 +43,7 @@ def evaluate(
             "model": reference(model),
             "base": reference(base) if base else None,
             "reference": reference(expert) if expert else None,
-            "evaluation": str(_data(data, suite) or ""),
+            "evaluation": str(data_folder(data, suite) or ""),
             "device": device_name(device),
         },
         where="evaluate",
@@ -53,7 +53,8 @@ def evaluate(
     show_report(report, as_json=as_json)
 
 
-def _data(data: Path | None, suite: str) -> Path | None:
+def data_folder(data: Path | None, suite: str) -> Path | None:
+    """Give the evaluation set of two flags, of which at most one may be used."""
     if not suite:
         return data.absolute() if data else None
     if data is not None:
@@ -69,7 +70,9 @@ def _bundle() -> Path:
     return demo_folder()
 
 
-def sweep(recipe: RecipeFile, out: Elsewhere = None, as_json: Json = False) -> None:
+def sweep(
+    recipe: RecipeFile, out: Elsewhere = None, resume: Resume = False, as_json: Json = False
+) -> None:
     """Try many settings, print the trade-off table, save the plot."""
     from deltaworks.recipes.schema import SweepRecipe
     from deltaworks.studies.jobs import run_job
@@ -80,7 +83,7 @@ def sweep(recipe: RecipeFile, out: Elsewhere = None, as_json: Json = False) -> N
             f"this recipe is of kind '{document.kind}'", where=str(recipe), fix="Use 'run' for it"
         )
     with job() as control:
-        report = run_job(document, control)
+        report = run_job(document, control, resume=resume)
     _show(report, Path(document.output) / PLOT, as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from deltaworks.errors import FileError, OptionError
 from deltaworks.recipes.mergekit import from_mergekit, is_mergekit
 from deltaworks.recipes.schema import (
     CompressRecipe,
+    ContestRecipe,
     EvaluateRecipe,
     GenerateRecipe,
     MergeRecipe,
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[BaseModel]] = {
     "compress": CompressRecipe,
     "sweep": SweepRecipe,
     "merge": MergeRecipe,
+    "compare-merges": ContestRecipe,
     "repair": RepairRecipe,
     "repair-sweep": RepairSweepRecipe,
     "rebuild": RebuildRecipe,

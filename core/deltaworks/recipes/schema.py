@@ -274,6 +274,42 @@ class RepairSweepRecipe(RepairSources):
     title: str = ""
 
 
+class MergeSetting(Setting):
+    """A merging method with its options, and those that every expert gets."""
+
+    each: dict[str, Any] = {}
+    pre: Setting | None = None
+
+
+class CoefficientSearch(Document):
+    """Tries coefficients of merging methods on items that do not count later."""
+
+    methods: tuple[str, ...] = Field(default=(), description="Ids; empty takes the best one.")
+    trials: int = Field(default=24, ge=4, le=10_000, description="Merges to try for each method.")
+
+
+class ContestRecipe(Common):
+    """Merge the same experts by many methods, measure every result, name the best."""
+
+    kind: Literal["compare-merges"] = "compare-merges"
+    base: ModelRef
+    experts: tuple[MergeInput, ...] = Field(min_length=2)
+    settings: tuple[MergeSetting, ...] = Field(
+        default=(), description="Empty: every method whose needs are met, at the usual settings."
+    )
+    evaluation: str = Field(
+        default="", description="Folder with a suite.json; empty: weights only."
+    )
+    search: CoefficientSearch | None = None
+    calibration: Calibration = Calibration()
+    keep: Literal["best", "all", "none"] = "best"
+    disk_bytes: int = Field(
+        default=100_000_000_000, ge=1_000_000, description="Most bytes of merged models at once."
+    )
+    output: str
+    title: str = ""
+
+
 class RebuildRecipe(Common):
     """Base and delta file in, full model out."""
 
@@ -315,6 +351,7 @@ Recipe = Annotated[
     | RepairSweepRecipe
     | RebuildRecipe
     | EvaluateRecipe
+    | ContestRecipe
     | GenerateRecipe,
     Field(discriminator="kind"),
 ]

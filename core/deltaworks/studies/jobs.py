@@ -11,6 +11,7 @@ from deltaworks.engine.reports import Report
 from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
 from deltaworks.recipes.schema import (
+    ContestRecipe,
     EvaluateRecipe,
     GenerateRecipe,
     Recipe,
@@ -43,6 +44,10 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.generate import plan_generate
 
                 return plan_generate(recipe)
+            case ContestRecipe():
+                from deltaworks.studies.merge_contest import plan_contest
+
+                return plan_contest(recipe)
             case _:
                 return plan(recipe)
     except OSError as error:  # a path that the system does not take
@@ -63,7 +68,7 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         AppError: it cannot be done; nothing is left behind.
     """
     if resume and isinstance(
-        recipe, SweepRecipe | RepairSweepRecipe | EvaluateRecipe | GenerateRecipe
+        recipe, SweepRecipe | RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ContestRecipe
     ):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")
@@ -72,7 +77,7 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
             from deltaworks.studies.sweep import run_sweep
 
             _set_threads(recipe.threads)
-            report = run_sweep(recipe, control)
+            report = run_sweep(recipe, control, resume=resume)
         case RepairSweepRecipe():
             from deltaworks.studies.safety_tradeoff import run_repair_sweep
 
@@ -88,6 +93,11 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_generate(recipe, control)
+        case ContestRecipe():
+            from deltaworks.studies.merge_contest import run_contest
+
+            _set_threads(recipe.threads)
+            report = run_contest(recipe, control)
         case _:
             report = run(recipe, control, resume=resume)
     control.report(Finished(report.as_json()))

@@ -5,7 +5,7 @@ The expert itself runs, unchanged: its inputs are what its compressed form will 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,9 +126,10 @@ def grams_of(
     if not is_calibrated(recipe, choices):
         yield None
         return
-    with run.stage("calibrating"), _threads(n_workers(recipe.threads)):
+    with run.stage("calibrating"), threads(n_workers(recipe.threads)):
         sequences = sequences_for(expert.checkpoint, recipe.calibration)
-        control = _counting(run, expert.checkpoint.nbytes)
+        n_bytes = expert.checkpoint.nbytes
+        control = counting(run, n_bytes)(n_bytes)
         grams = collect_grams(expert.checkpoint, sequences, control, cache=default_cache())
     with grams:
         for note in grams.notes:
@@ -161,24 +162,33 @@ def sequences_for(checkpoint: Checkpoint, calibration: Calibration) -> Sequences
     return make_sequences(texts, tokenizer, samples=calibration.samples, tokens=tokens)
 
 
-def _counting(run: Run, total: int) -> JobControl:
-    """Count the pass's own progress, up to ``total``, as work of the job."""
-    done = 0
+def counting(run: Run, n_bytes: int) -> Callable[[int], JobControl]:
+    """Count a part's own progress as so many bytes of the job's work.
 
-    def report(event: Event) -> None:
-        nonlocal done
-        if isinstance(event, Progress):
-            run.tally.add(max(0, min(event.done, total) - done))
-            done = max(done, min(event.done, total))
-            run.tally.tell(event.stage)
-        else:
-            run.control.report(event)
+    Returns:
+        A function from the part's total to the control that it gets.
+    """
 
-    return run.control.reporting_to(report)
+    def control(total: int) -> JobControl:
+        done = 0
+
+        def report(event: Event) -> None:
+            nonlocal done
+            if isinstance(event, Progress):
+                now = n_bytes * min(event.done, total) // max(1, total)
+                run.tally.add(max(0, now - done))
+                done = max(done, now)
+                run.tally.tell(event.stage)
+            else:
+                run.control.report(event)
+
+        return run.control.reporting_to(report)
+
+    return control
 
 
 @contextmanager
-def _threads(wanted: int) -> Iterator[None]:
+def threads(wanted: int) -> Iterator[None]:
     """Let matrix products use so many threads."""
     import torch
 

@@ -20,6 +20,7 @@ from deltaworks.engine.calibrating import (
     gram_bytes,
     is_calibrated,
 )
+from deltaworks.engine.fitting import fitting_items
 from deltaworks.engine.inputs import open_input
 from deltaworks.engine.pairing import MATRICES, partner_of, twins_of
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
@@ -150,9 +151,10 @@ class CompressJob:
 
     def _items(self, job: ExpertJob) -> Iterator[WorkItem]:
         """Give the pass over texts, if there is one, and every tensor."""
+        number = self.experts.index(job)
         if is_calibrated(self.recipe, self.choices):
-            number, calibration = self.experts.index(job), self.recipe.calibration
-            yield calibration_item(number, job, calibration, len(self.experts))
+            yield calibration_item(number, job, self.recipe.calibration, len(self.experts))
+        yield from fitting_items(number, job, self)
         yield from (task.item for task in job.tasks)
 
     def _outputs(self, job: ExpertJob) -> Iterator[OutputPlan]:

@@ -207,6 +207,25 @@ class Fit:
     per_row: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SizeOption:
+    """The option that settles how large files become, more and more in one direction.
+
+    Args:
+        name: of the option.
+        low: least value that a search tries.
+        high: largest one.
+        grows: whether more of it makes larger files.
+        of_rest: whether a search goes by ``1 - value``, as for shares near 1.
+    """
+
+    name: str
+    low: float
+    high: float
+    grows: bool = False
+    of_rest: bool = False
+
+
 @dataclass(frozen=True)
 class CompressionMethod(Method):
     """A method that stores deltas.
@@ -225,6 +244,8 @@ class CompressionMethod(Method):
             inputs and parts.
         triples: singular triples that encoding takes of each matrix, from the shape; None
             for methods without a decomposition.
+        size_option: what a search for a size or a quality turns; None where there is no
+            such option.
     """
 
     encode: Callable[[TensorPair, Any], Parts] = field(kw_only=True)
@@ -237,6 +258,7 @@ class CompressionMethod(Method):
     fit: Callable[[Any], Fit | None] | None = field(default=None, kw_only=True)
     working_bytes: int = field(default=16, kw_only=True)
     triples: Callable[[tuple[int, ...], Any], int] | None = field(default=None, kw_only=True)
+    size_option: SizeOption | None = field(default=None, kw_only=True)
 
     @property
     def is_exact(self) -> bool:

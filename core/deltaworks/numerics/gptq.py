@@ -83,6 +83,26 @@ def round_columns(
     return out
 
 
+def round_apart(weights: Tensor, rounder: Rounder, *, group: int = 1) -> Tensor:
+    """Round all columns, none making another's error good: as if inputs were all alike.
+
+    Args:
+        weights: ``(rows, columns)``, not changed.
+        rounder: told of each group before its first column.
+        group: columns that the rounder sees together.
+    """
+    import torch
+
+    out = torch.empty_like(weights)
+    alike = torch.ones(weights.shape[1])
+    for column in range(weights.shape[1]):
+        if column % group == 0:
+            span = slice(column, column + group)
+            rounder.begin(column, weights[:, span], alike[span])
+        out[:, column] = rounder.round(column, weights[:, column])
+    return out
+
+
 def output_error(difference: Tensor, gram: Tensor) -> float:
     """Mean squared error of a layer's outputs, summed over them: ``tr(E G E^T)``.
 

@@ -38,6 +38,7 @@ def test_ids_are_the_known_ones() -> None:
         "base-shift",
         "impart-qt",
         "delta-come",
+        *("bitdelta", "gptq", "deltazip"),
     }
     assert set(MERGING) == {
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),
@@ -117,8 +118,8 @@ def test_a_page_without_markers_is_refused() -> None:
 
 
 def test_unknown_methods_are_named_with_the_known_ones() -> None:
-    with pytest.raises(OptionError, match=r"'bitdelta'.*Choose one of sign, delta-dct, dare"):
-        compression_method("bitdelta")
+    with pytest.raises(OptionError, match=r"'bytedelta'.*Choose one of sign, delta-dct, dare"):
+        compression_method("bytedelta")
     with pytest.raises(OptionError, match=r"'sign'.*linear, slerp, task-arithmetic, ties"):
         merging_method("sign")
     assert compression_method("dare").id == "dare"

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 from deltaworks.methods.compression import (
     base_shift,
+    bitdelta,
     dare,
     delta_come,
     delta_dct,
+    deltazip,
+    gptq,
     group_dropout,
     impart,
     impart_qt,
@@ -29,4 +32,7 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     delta_come.METHOD,
     group_dropout.METHOD,
     base_shift.METHOD,
+    bitdelta.METHOD,
+    gptq.METHOD,
+    deltazip.METHOD,
 )

@@ -413,6 +413,9 @@ class MainWindow(QMainWindow):
         for page in self._pages.values():
             page.save_state()
         self.context.settings.save()
+        ended = [page.end() for page in self._pages.values()]
+        if not all(ended):
+            log.error("what a page runs did not end in time")
         if not self.context.tasks.close():
             log.error("background work did not end in time")
         if not self.context.queue.shutdown():

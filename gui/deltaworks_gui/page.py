@@ -81,5 +81,9 @@ class Page(QWidget):
         """Esc: clear the search, else the selection; False when there was neither."""
         return False
 
+    def end(self) -> bool:
+        """The window is gone: end what the page alone runs; False when it did not end."""
+        return True
+
     def save_state(self) -> None:
         """The window closes: remember columns, splitters, filters."""

@@ -60,6 +60,12 @@ def _results(context: AppContext) -> Page:
     return ResultsPage(context)
 
 
+def _playground(context: AppContext) -> Page:
+    from deltaworks_gui.pages.playground import PlaygroundPage
+
+    return PlaygroundPage(context)
+
+
 def _storage(context: AppContext) -> Page:
     from deltaworks_gui.pages.storage import StoragePage
 
@@ -96,5 +102,6 @@ PAGES: tuple[PageRecord, ...] = (
         frozenset({"act_export_plot", "act_export_table"}),
         hears_jobs=True,
     ),
+    PageRecord("Playground", "playground", 5, _playground),
     PageRecord("Storage", "storage", 6, _storage),
 )

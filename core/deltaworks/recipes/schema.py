@@ -49,6 +49,19 @@ class Calibration(Document):
     tokens: int = Field(default=512, ge=8, description="Tokens of a sequence at most.")
 
 
+class Target(Document):
+    """What a compression is to reach; the method's option for size is searched for it."""
+
+    kind: Literal["bits", "size", "recovered"] = Field(
+        description="Bits a weight of the compressed tensors; bytes of all files together; or "
+        "the recovered fraction of what the experts have learnt, measured."
+    )
+    value: float = Field(gt=0.0)
+    evaluation: str = Field(
+        default="", description="For a recovered fraction: a folder with suite.json, or texts."
+    )
+
+
 class Common(Document):
     """What every recipe may say about how it runs. None of it changes the result but the seed."""
 
@@ -69,6 +82,7 @@ class CompressRecipe(Common):
     settings: tuple[Setting, ...] = Field(min_length=1)
     scope: Scope = "linear2d"
     calibration: Calibration = Calibration()
+    target: Target | None = None
     output: str = Field(description="A folder; or, for one expert and one setting, a file.")
 
 

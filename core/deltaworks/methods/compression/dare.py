@@ -14,7 +14,7 @@ import numpy as np
 
 from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.gathering import gather, scatter
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
@@ -164,4 +164,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    size_option=SizeOption("drop_rate", 0.0, 0.9999, of_rest=True),
 )

@@ -33,7 +33,7 @@ from deltaworks.methods.compression.triples import (
     triples_of,
     whole,
 )
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
 
@@ -138,4 +138,5 @@ METHOD = CompressionMethod(
     payload_bits=payload_bits,
     triples=triples,
     working_bytes=52,
+    size_option=SizeOption("bits", 1e-2, 8.0, grows=True),
 )

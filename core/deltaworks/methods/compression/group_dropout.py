@@ -16,7 +16,7 @@ from pydantic import field_validator
 
 from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.gathering import scatter
 from deltaworks.numerics.group_masks import Mask, group_counts, group_masks
@@ -271,4 +271,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    size_option=SizeOption("drop_rate", 0.0, 0.9999, of_rest=True),
 )

@@ -28,7 +28,7 @@ from deltaworks.methods.compression.triples import (
     thinned,
     triples_of,
 )
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.importance import Floats, cut_for, sparsities, sparsity_for
 from deltaworks.numerics.mask_coding import entropy
 from deltaworks.numerics.masks import CHECK_BYTES
@@ -198,4 +198,5 @@ METHOD = CompressionMethod(
     payload_bits=payload_bits,
     triples=triples,
     working_bytes=52,
+    size_option=SizeOption("ratio", 1.0, 4096.0),
 )

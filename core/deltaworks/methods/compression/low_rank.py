@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from deltaworks.methods.compression.parts import finite_delta, one_float, take
 from deltaworks.methods.compression.triples import exact_svd, triples_of
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.halves import unit_for
 from deltaworks.numerics.low_rank import Svd, sketched_svd
 from deltaworks.numerics.matrices import Stack, as_stack
@@ -167,4 +167,5 @@ METHOD = CompressionMethod(
     payload_bits=payload_bits,
     triples=triples,
     working_bytes=40,
+    size_option=SizeOption("bits", 1e-3, 16.0, grows=True),
 )

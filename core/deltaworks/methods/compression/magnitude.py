@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.gathering import gather, scatter
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
@@ -98,4 +98,5 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    size_option=SizeOption("density", 1e-4, 1.0, grows=True),
 )

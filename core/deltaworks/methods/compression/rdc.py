@@ -28,7 +28,7 @@ from deltaworks.methods.compression.rdc_matrix import (
     estimate_bits,
 )
 from deltaworks.methods.compression.triples import triples_of
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.method import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
@@ -230,4 +230,5 @@ METHOD = CompressionMethod(
     payload_bits=payload_bits,
     working_bytes=48,
     triples=triples,
+    size_option=SizeOption("step", 1e-9, 1e3),
 )

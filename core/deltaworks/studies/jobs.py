@@ -68,7 +68,7 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         AppError: it cannot be done; nothing is left behind.
     """
     if resume and isinstance(
-        recipe, SweepRecipe | RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ContestRecipe
+        recipe, RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ContestRecipe
     ):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")

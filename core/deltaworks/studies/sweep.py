@@ -2,7 +2,8 @@
 
 Expert by expert: every tensor is read once for all settings, then each delta file is
 measured. Files are made in a working folder inside the output and get their final
-names at the end, so that a sweep that is stopped leaves nothing.
+names at the end, so that a sweep that is stopped leaves nothing. One that is killed leaves
+that folder and its journal, from which a later run goes on.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import contextlib
 import json
 import logging
 import secrets
-import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import SweepRecipe
 from deltaworks.studies import front
 from deltaworks.studies.measuring import Measurer, make_measurer
+from deltaworks.studies.sweep_journal import SweepJournal, move_back
 from deltaworks.studies.sweep_pace import Clock, Ladder
 from deltaworks.studies.sweep_plan import (
     SWEEP_FILE,
@@ -49,28 +51,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run_sweep(recipe: SweepRecipe, control: JobControl) -> Report:
+def run_sweep(recipe: SweepRecipe, control: JobControl, *, resume: bool = False) -> Report:
     """Run every trial, choose the front and the recommended one, keep what was asked for.
 
     A trial that fails does not stop the others.
+
+    Args:
+        recipe: what to try.
+        control: of whoever started it.
+        resume: take over the trials that a run of this recipe that was killed has finished.
 
     Raises:
         CancelledError: nothing is left behind.
         AppError: the sweep cannot start, or every trial failed.
     """
-    return _Running(recipe, control, plan_sweep(recipe)).run()
+    if resume:
+        move_back(recipe)
+    plan = plan_sweep(recipe)
+    with ExitStack() as open_files:
+        base = open_files.enter_context(open_checkpoint(recipe.base.path))
+        experts = [
+            open_files.enter_context(open_checkpoint(ref.path, base=base)) for ref in recipe.experts
+        ]
+        folder = Path(recipe.output)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        journal = SweepJournal(recipe, [base, *experts], resume=resume)
+        return _Running(recipe, control, plan, journal).run(base, experts, made)
 
 
 class _Running:
     """One sweep while it runs."""
 
-    def __init__(self, recipe: SweepRecipe, control: JobControl, plan: Plan) -> None:
+    def __init__(
+        self, recipe: SweepRecipe, control: JobControl, plan: Plan, journal: SweepJournal
+    ) -> None:
         now = datetime.now(UTC)
         self._recipe, self._control = recipe, control
         self._output = Path(recipe.output)
         self._id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         self._created = now.isoformat(timespec="seconds")
-        self._work = self._output / f"sweep.partial-{self._id}"
+        self._journal = journal
         self._names = expert_names(recipe)
         self._trials = first_trials(recipe)
         self._references: list[Reference] = []
@@ -82,13 +102,21 @@ class _Running:
         self._peak = 0
         self._progress = Ladder(plan, len(self._names), has_data=bool(recipe.evaluation))
 
-    def run(self) -> Report:
+    def run(self, base: Checkpoint, experts: Sequence[Checkpoint], made: list[Path]) -> Report:
+        """Run it all.
+
+        Args:
+            base: open.
+            experts: likewise, in the order of the recipe.
+            made: folders to be taken away again when nothing comes of it.
+        """
         started = time.perf_counter()
         self._say("sweep", self._sweep().as_json())
-        made = [path for path in (self._output, *self._output.parents) if not path.exists()]
         try:
-            self._work.mkdir(parents=True)
-            self._run_experts()
+            self._journal.folder.mkdir(exist_ok=True)
+            if self._journal.warning:
+                self._watching().report(Warned(self._journal.warning))
+            self._run_experts(base, experts)
             self._choose()
             self._check_any()
             kept = self._keep()
@@ -102,15 +130,11 @@ class _Running:
 
     # --- trials -----------------------------------------------------------------------------
 
-    def _run_experts(self) -> None:
-        with ExitStack() as open_files:
-            base = open_files.enter_context(open_checkpoint(self._recipe.base.path))
-            suite = self._suite()
-            measurer: Measurer | None = None
-            for place, name in enumerate(self._names):
-                path = self._recipe.experts[place].path
-                expert = open_files.enter_context(open_checkpoint(path, base=base))
-                measurer = self._run_expert(place, name, base, expert, suite, measurer)
+    def _run_experts(self, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
+        suite = self._suite()
+        measurer: Measurer | None = None
+        for place, (name, expert) in enumerate(zip(self._names, experts, strict=True)):
+            measurer = self._run_expert(place, name, base, expert, suite, measurer)
 
     def _suite(self) -> Suite | None:
         if not self._recipe.evaluation:
@@ -131,7 +155,10 @@ class _Running:
         numbers = self._numbers(place)
         self._compress(place, numbers, expert)
         waiting = [number for number in numbers if number in self._artefacts]
-        if not waiting:
+        known = self._journal.references(name)
+        left = [number for number in waiting if not self._take_over(number)]
+        if not left and (known or not waiting):
+            self._refer(known)
             return before
         with Clock(self._seconds, "measuring"):
             self._at(self._progress.references(place), f"measuring {name} and its base")
@@ -144,13 +171,29 @@ class _Running:
                 device=self._recipe.device,
                 like=before,
             )
-            for reference in measurer.references():
-                self._references.append(reference)
-                self._say("reference", reference.as_json())
+            lines = measurer.references()
+            self._refer(lines)
+            if not known:
+                self._journal.add_references(name, lines)
             for step, number in enumerate(waiting):
-                self._measure(number, base, measurer, self._progress.trial(place, step))
+                if number in left:
+                    self._measure(number, base, measurer, self._progress.trial(place, step))
         self._at(self._progress.end(place), name)
         return measurer
+
+    def _refer(self, lines: Sequence[Reference]) -> None:
+        for reference in lines:
+            self._references.append(reference)
+            self._say("reference", reference.as_json())
+
+    def _take_over(self, number: int) -> bool:
+        """Count a trial as done that an earlier run has measured."""
+        trial = self._journal.trial(self._trials[number].number)
+        if trial is None:
+            return False
+        self._trials[number] = trial
+        self._say("trial", trial.as_json())
+        return True
 
     def _numbers(self, place: int) -> list[int]:
         """Places of an expert's trials in the list."""
@@ -158,12 +201,12 @@ class _Running:
         return list(range(place * n_settings, (place + 1) * n_settings))
 
     def _compress(self, place: int, numbers: list[int], expert: Checkpoint) -> None:
-        recipe = compress_recipe(self._recipe, self._work, place)
+        recipe = compress_recipe(self._recipe, self._journal.folder, place)
         prefix = f"expert {place + 1}/{len(self._names)}" if len(self._names) > 1 else ""
         part = self._watching().part(self._progress.start(place), self._progress.total, prefix)
         try:
             with Clock(self._seconds, "compressing"):
-                report, results = try_compress(recipe, part)
+                report, results = try_compress(recipe, part, resume=True)
         except CancelledError:
             raise
         except AppError as error:
@@ -195,6 +238,7 @@ class _Running:
         self._change(
             number, state="done", seconds=round(seconds, 3), **quality_facts(trial, outcome)
         )
+        self._journal.add(self._trials[number], Path(self._artefacts[number].path))
 
     def _fail(self, number: int, error: BaseException) -> None:
         reason = str(error)
@@ -253,9 +297,9 @@ class _Running:
             Path(artefact.path).rename(target)
             kept.append(replace(artefact, path=str(target)))
             self._trials[number] = replace(self._trials[number], kept=True, artefact=str(target))
-        shutil.rmtree(self._work)
         self._state = "done"
         _write_json(self._output / SWEEP_FILE, self._sweep().as_json())
+        self._journal.remove()
         for trial in self._trials:
             self._say("trial", trial.as_json())
         return kept
@@ -276,7 +320,7 @@ class _Running:
         for trial in self._trials:
             if trial.artefact:
                 Path(trial.artefact).unlink(missing_ok=True)
-        shutil.rmtree(self._work, ignore_errors=True)
+        self._journal.remove()
         (self._output / SWEEP_FILE).unlink(missing_ok=True)
         for folder in made:
             with contextlib.suppress(OSError):

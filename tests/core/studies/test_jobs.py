@@ -115,9 +115,9 @@ def test_a_model_is_measured_against_its_expert(
     assert found["measures"]["kl"]["value"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_only_what_has_a_journal_can_be_resumed(sweeping: MakeSweep, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="a recipe of kind 'sweep' cannot be resumed"):
-        run_job(sweeping(), JobControl(), resume=True)
+def test_only_what_has_a_journal_can_be_resumed(tiny_expert: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="a recipe of kind 'evaluate' cannot be resumed"):
+        run_job(evaluation(tiny_expert), JobControl(), resume=True)
 
     assert list(tmp_path.iterdir()) == []
 

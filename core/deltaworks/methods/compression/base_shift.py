@@ -16,7 +16,7 @@ import numpy as np
 
 from deltaworks.methods.compression import dare, impart, low_rank, sign
 from deltaworks.methods.compression.parts import finite_delta, take
-from deltaworks.methods.method import CompressionMethod, TensorPair, SizeOption
+from deltaworks.methods.method import CompressionMethod, SizeOption, TensorPair
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:

@@ -45,8 +45,9 @@ def scale(monkeypatch: pytest.MonkeyPatch) -> Scale:
 
 def trial_is(number: int, state: str) -> Moment:
     def is_it(event: Event) -> bool:
-        is_trial = isinstance(event, Measured) and event.subject == "trial"
-        return is_trial and (event.values["number"], event.values["state"]) == (number, state)
+        if not isinstance(event, Measured) or event.subject != "trial":
+            return False
+        return (event.values["number"], event.values["state"]) == (number, state)
 
     return is_it
 

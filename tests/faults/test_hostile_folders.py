@@ -176,6 +176,7 @@ def change_manifest(path: Path, change: Callable[[dict[str, Any]], None]) -> Non
     manifest = json.loads(header["__metadata__"]["delta_manifest"])
     change(manifest)
     header["__metadata__"]["delta_manifest"] = json.dumps(manifest)
+    del header["__metadata__"]["integrity"]  # as in a file of an early version
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length :])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,6 +14,7 @@ from deltaworks.checkpoints.delta_manifest import (
     BETWEEN,
     FILE_PREFIX,
     HEADER_PREFIX,
+    METADATA_KEYS,
     DeltaManifest,
     StoredDelta,
     json_of,
@@ -24,16 +25,17 @@ from deltaworks.checkpoints.faults import DAMAGED, place
 from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.folder import file_identity
 from deltaworks.checkpoints.hashes import tensor_hash
-from deltaworks.checkpoints.headers import parse_header, parse_object
+from deltaworks.checkpoints.headers import parse_header, parse_object, read_header_bytes
 from deltaworks.checkpoints.layout import is_plain_name
 from deltaworks.checkpoints.mapped import MappedFile
+from deltaworks.checkpoints.seal import SEAL_KEY, check_header_seal, data_fault
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, TensorInfo
 from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods import compression_method
 from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import tensor_words, words_tensor
 from deltaworks.options import read_options
-from deltaworks.progress import JobControl, Progress
+from deltaworks.progress import JobControl, Progress, Warned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +82,8 @@ class DeltaCheckpoint(Checkpoint):
         self._check_names()
         self._infos = {info.name: info for info in self._expert_infos()}
         self._check_tensors()
+        # Last, so that a fault that has a name of its own is called by it.
+        check_header_seal(read_header_bytes(path), self.metadata, path)
         self.config: Mapping[str, Any] = self._config()
         self._checked: set[str] = set()
         self._lock = threading.Lock()
@@ -287,6 +291,25 @@ class DeltaCheckpoint(Checkpoint):
             self._checked_base(name)
             done += base.info(name).nbytes
         control.step(Progress(done, total, "comparing the base"))
+
+    def stored_faults(self, control: JobControl) -> Iterator[str]:
+        """Compare everything in the file with the hashes that it has of itself.
+
+        Raises:
+            FileError: it cannot be read.
+            CancelledError: stopped.
+        """
+        unknown = sorted(set(self.metadata) - METADATA_KEYS)
+        if unknown:
+            text = f"its metadata holds {unknown[0]!r:.40}, which no version of ours writes"
+            yield str(FileError(text, where=place(self.path), fix=DAMAGED))
+        if SEAL_KEY not in self.metadata:
+            text = "it was written by an early version, without hashes of its own"
+            control.step(Warned(text, place(self.path)))
+            return
+        fault = data_fault(self.path, self._file.header.data_start, self.metadata, control)
+        if fault:
+            yield fault
 
     def side_file_bytes(self) -> dict[str, bytes]:
         """Unpack the expert's side files: name to content."""

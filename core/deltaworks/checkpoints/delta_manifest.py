@@ -31,6 +31,8 @@ MANIFEST_KEY = "delta_manifest"
 FILE_PREFIX = "__file__"
 HEADER_PREFIX = "__header__"
 BETWEEN = "::"
+METADATA_KEYS = frozenset({MANIFEST_KEY, "recipe", "report", "app_version", "integrity"})
+"""All that the header's metadata may hold."""
 _ALWAYS_UNPACKED = 4 * 2**20
 _MOST_EXPANSION = 1000
 """Headers and tokenizers unpack to some ten times their size; a bomb to ten thousand."""
@@ -132,7 +134,8 @@ class DeltaManifest(_Part):
 
 def is_delta_file(path: Path) -> bool:
     """Whether a safetensors file says that it is a delta; FileError when it is damaged."""
-    return MANIFEST_KEY in read_header(path).metadata
+    # Either key tells: a bit may have flipped in one of them.
+    return not {MANIFEST_KEY, "integrity"}.isdisjoint(read_header(path).metadata)
 
 
 def parse_manifest(metadata: Mapping[str, str], path: Path) -> DeltaManifest:

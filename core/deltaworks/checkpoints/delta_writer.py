@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from blake3 import blake3
 
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
@@ -29,6 +29,7 @@ from deltaworks.checkpoints.faults import place
 from deltaworks.checkpoints.headers import build_header, read_header_bytes
 from deltaworks.checkpoints.hub import hub_source
 from deltaworks.checkpoints.output_file import OutputFile
+from deltaworks.checkpoints.seal import NO_SEAL, SEAL_KEY, sealed
 from deltaworks.checkpoints.side_files import MAX_SIDE_FILE_BYTES
 from deltaworks.checkpoints.staging import (
     check_space,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _STORED_AS = {
     dtype: name for name, dtype in NUMPY_DTYPE.items() if name not in {"BF16", "F8_E4M3", "F8_E5M2"}
 }
+_PIECE_BYTES = 8 * 2**20
 _HEADER_STEP = 512
 """The header is padded to a multiple of this, so that the sizes in it may change their length."""
 
@@ -106,7 +108,7 @@ class DeltaWriter:
         self._alias: dict[str, str] = {}
         self._stored: list[TensorInfo] = []
         self._taken: set[str] = set()
-        self._digests: list[bytes] = []
+        self._digest = blake3()
         self._at = 0
         self._bytes = {"codes": 0, "exact": 0, "side_files": 0, "header": 0}
         refuse_existing(self.path)
@@ -225,7 +227,7 @@ class DeltaWriter:
         if not is_there:
             self._file.write_at(raw, self._at)
         self._at += len(raw)
-        self._digests.append(hashlib.blake2b(raw, digest_size=16).digest())
+        self._digest.update(raw)
         self._stored.append(TensorInfo(name, words.shape, _STORED_AS[plain.dtype]))
 
     def finish(
@@ -252,7 +254,7 @@ class DeltaWriter:
             missing = set(self._expert.names) ^ self._taken
             if missing:
                 raise ValueError(f"not stored, or not of the expert: {sorted(missing)[:3]}")
-            header = self._fitting_header(report_json)
+            header = sealed(self._fitting_header(report_json), self._digest.hexdigest())
             self._complete(header, control)
             self._check(header, control)
             control.check()
@@ -297,6 +299,7 @@ class DeltaWriter:
             "recipe": compact_json(self.recipe),
             "report": compact_json(report),
             "app_version": VERSION,
+            SEAL_KEY: NO_SEAL,
         }
 
     def _complete(self, header: bytes, control: JobControl) -> None:
@@ -308,14 +311,16 @@ class DeltaWriter:
         self._file.sync()
 
     def _check(self, header: bytes, control: JobControl) -> None:
-        """Compare every part with what was written, then open the file as any reader would."""
+        """Compare all parts with what was written, then open the file as any reader would."""
         assert self._file is not None
-        at = len(header)
-        for info, digest in zip(self._stored, self._digests, strict=True):
-            if self._file.hash_at(info.nbytes, at, control) != digest:
-                text = f"{info.name:.80} read back differs from what was written"
-                raise FileError(text, where=place(self.path), fix="Check the disk.")
-            at += info.nbytes
+        again = blake3()
+        for at in range(0, self._at, _PIECE_BYTES):
+            control.check()
+            n_bytes = min(_PIECE_BYTES, self._at - at)
+            again.update(self._file.read_at(n_bytes, len(header) + at))
+        if again.digest() != self._digest.digest():
+            text = "its data read back differs from what was written"
+            raise FileError(text, where=place(self.path), fix="Check the disk.")
         self._file.close()
         if read_header_bytes(self.partial) != header:
             raise FileError("its header differs", where=place(self.path), fix="Check the disk.")

@@ -13,6 +13,8 @@ MAX_SIDE_FILE_BYTES = 100_000_000
 """Larger files are data of another kind; tokenizers end at about 40 MB."""
 
 _HIDDEN_BUT_OURS = frozenset({".gitattributes"})
+HASHES_FILE = "deltaworks_hashes.json"
+"""Hashes of the files of one folder: of no use beside any others."""
 _UNFINISHED = (".incomplete", ".lock", ".tmp", ".part", ".crdownload")
 RULE = (
     "Side files are the regular files directly in the model's folder that are not hidden, "
@@ -60,6 +62,8 @@ def _reason_to_leave(path: Path) -> str:
     name, ending = path.name, path.suffix.lower()
     if name.startswith(".") and name not in _HIDDEN_BUT_OURS:
         return "hidden"
+    if name == HASHES_FILE:
+        return "hashes of this very folder"
     if ending in PICKLES or ending in OTHER_FORMATS or ending == SAFETENSORS:
         return "weights or states in another file"
     if ending in _UNFINISHED or ".partial-" in name:

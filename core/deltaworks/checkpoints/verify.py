@@ -15,6 +15,7 @@ from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.checkpoints.faults import DAMAGED, file_fault, place
 from deltaworks.checkpoints.folder import ModelCheckpoint
+from deltaworks.checkpoints.folder_hashes import folder_faults
 from deltaworks.checkpoints.hashes import CHUNK_BYTES
 from deltaworks.checkpoints.layout import index_layout
 from deltaworks.checkpoints.opening import open_checkpoint
@@ -32,8 +33,9 @@ def verify_checkpoint(
 ) -> list[str]:
     """Check a checkpoint from end to end; nothing is written.
 
-    Headers and index; of a cached model the hashes that its blobs are named by; of a
-    delta file the base, and that every tensor decodes, exact ones bit for bit. What is
+    Headers and index; of a cached model the hashes that its blobs are named by; of a model
+    that was made here the hashes of all its files; of a delta file its own hashes, the base,
+    and that every tensor decodes, exact ones bit for bit. What is
     no fault but worth knowing, such as values that are not numbers, is reported as
     ``Warned``.
 
@@ -64,8 +66,11 @@ def verify_checkpoint(
 
 
 def _structure(checkpoint: Checkpoint, control: JobControl) -> Iterator[str]:
+    if isinstance(checkpoint, DeltaCheckpoint):
+        yield from checkpoint.stored_faults(control)
     if not isinstance(checkpoint, ModelCheckpoint):
         return
+    yield from folder_faults(checkpoint.weight_files[0].parent, control)
     if checkpoint.index is not None:
         named = index_layout(checkpoint.index).weight_map or {}
         for name in checkpoint.names:

@@ -14,6 +14,7 @@ import numpy as np
 
 from deltaworks.checkpoints.documents import read_bytes
 from deltaworks.checkpoints.faults import file_fault, place
+from deltaworks.checkpoints.folder_hashes import Pieces, hashes_document
 from deltaworks.checkpoints.headers import read_header_bytes
 from deltaworks.checkpoints.layout import INDEX, SAFETENSORS, is_plain_name
 from deltaworks.checkpoints.output_file import OutputFile
@@ -23,6 +24,7 @@ from deltaworks.checkpoints.shards import (
     index_json,
     plan_files,
 )
+from deltaworks.checkpoints.side_files import HASHES_FILE
 from deltaworks.checkpoints.staging import (
     check_space,
     make_parents,
@@ -85,6 +87,7 @@ class ModelWriter:
         goes_on: bool = False,
     ) -> None:
         self.folder = Path(folder).absolute()
+        self._is_verbatim = bool(headers)
         self._infos = {info.name: info for info in tensors}
         if len(self._infos) != len(tensors):
             raise ValueError("two tensors share a name")
@@ -203,6 +206,26 @@ class ModelWriter:
         if offset < 0 or offset + n_bytes > info.nbytes:
             raise ValueError(f"{name}: bytes {offset}+{n_bytes} of {info.nbytes}")
         return self._place[name].offsets[name] + offset
+
+    def add_hashes(self, pieces: Pieces) -> None:
+        """Put a file beside the weights that holds hashes of all that is in the folder.
+
+        Nothing is done for headers that were given: such a folder is to be like another one.
+
+        Args:
+            pieces: hashes of every tensor, in the order of its bytes.
+
+        Raises:
+            FileError: a side file cannot be read back.
+        """
+        if self._is_verbatim:
+            return
+        weights = {one.name: one.header for one in self._planned}
+        others = sorted(path for path in self.partial.iterdir() if path.name not in weights)
+        files = {path.name: read_bytes(path) for path in others}
+        path = self.partial / HASHES_FILE
+        path.unlink(missing_ok=True)
+        _write_side_file(path, hashes_document(weights, pieces, files))
 
     def commit(self, control: JobControl) -> tuple[Path, ...]:
         """Flush, read back, and give the folder its name.

@@ -44,6 +44,8 @@ class ModelOutput:
             journal.drop_unless_found()
             raise
         self._is_committed = False
+        self._items: Sequence[WorkItem] = ()
+        self._pieces: dict[str, tuple[int, str]] = {}
         self.found: dict[str, Mapping[str, Any]] = {}
         """Facts of the items that an earlier run has finished, by their ids."""
 
@@ -53,6 +55,7 @@ class ModelOutput:
         """Give the items that are still to be done; take over what an earlier run has done."""
         if self._journal.warning:
             run.warn(self._journal.warning)
+        self._items = items
         finished, n_found = self._go_on(items, offset_of, run.tally), len(self._journal.found)
         self.found = {name: entry.facts for name, entry in finished.items()}
         if len(finished) < n_found:
@@ -88,6 +91,7 @@ class ModelOutput:
                 if checksum(np.frombuffer(raw, dtype=np.uint8)) == entry.checksum:
                     self._writer.take(item.tensor, raw, offset=offset)
                     good[name] = entry
+                    self._pieces[name] = (entry.n_bytes, entry.checksum)
                     tally.add(item.read_bytes + item.write_bytes)
         if self._journal.found:
             self._journal.keep(good.values())
@@ -125,6 +129,7 @@ class ModelOutput:
     def note(self, entry: Entry) -> None:
         """Note that an item is written."""
         self._journal.add(entry)
+        self._pieces[entry.item] = (entry.n_bytes, entry.checksum)
 
     def commit(self, control: JobControl, late: Mapping[str, bytes] | None = None) -> int:
         """Give the model its name.
@@ -138,12 +143,21 @@ class ModelOutput:
         """
         for name, content in (late or {}).items():
             (self._writer.partial / name).write_bytes(content)
+        self._writer.add_hashes(self._hashes())
         self._journal.check_inputs()
         # The writer counts other bytes than the job does: it may stop, and say nothing.
         self._writer.commit(control.silent())
         self._is_committed = True
         self._journal.remove()
         return sum(path.stat().st_size for path in self._target.rglob("*") if path.is_file())
+
+    def _hashes(self) -> dict[str, list[tuple[int, str]]]:
+        """Give the checksums of each tensor's items in the order of its rows."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for item in sorted(self._items, key=lambda item: item.rows or (0, 0)):
+            if item.id in self._pieces:
+                found.setdefault(item.tensor, []).append(self._pieces[item.id])
+        return {name: found[name] for name in sorted(found)}
 
     def __enter__(self) -> ModelOutput:
         return self

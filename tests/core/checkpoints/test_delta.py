@@ -287,6 +287,7 @@ def test_reading_back_stops_at_once_and_leaves_nothing(
     tiny_base: Path, tiny_expert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deltaworks.checkpoints.output_file._COPY_BYTES", 64)
+    monkeypatch.setattr("deltaworks.checkpoints.delta_writer._PIECE_BYTES", 64)
     control, read_at, n_reads = JobControl(), OutputFile.read_at, 0
     n_moved = 0
 
@@ -367,8 +368,9 @@ def test_verifying_finds_a_flipped_bit(
     raw[-40] ^= 16
     path.write_bytes(raw)
 
-    (fault,) = verify_checkpoint(path, control, base=tiny_base)
+    whole, fault = verify_checkpoint(path, control, base=tiny_base)
 
+    assert "its data is not as it was written" in whole
     assert "model.layers.1.self_attn" in fault
     assert "damaged" in fault
     assert "\n" not in fault

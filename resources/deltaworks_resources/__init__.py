@@ -76,5 +76,16 @@ def demo_folder() -> Path:
         return Path(path)
 
 
+def calibration_text(name: str) -> Path:
+    """A bundled text on disk: ``default``, or ``demo`` for the demo's models.
+
+    Raises:
+        KeyError: there is no text of this name.
+    """
+    file = {"default": "default.txt", "demo": "demo.jsonl"}[name]
+    with as_file(_folder("calibration").joinpath(file)) as path:
+        return Path(path)
+
+
 def _name(entry: Traversable) -> str:
     return entry.name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaworks import formatting
-from deltaworks.cli.flags import Json, Resume
+from deltaworks.cli.flags import BUNDLED, Json, Resume, bundled_text
 from deltaworks.cli.output import print_json, print_table, say
 from deltaworks.cli.reports import show_report
 from deltaworks.cli.session import job
@@ -30,7 +30,12 @@ def read_recipe(path: Path, out: Path | None) -> Recipe:
     """Read a recipe, with another output when one is given."""
     from deltaworks.recipes import load_recipe
 
-    return load_recipe(path, output=str(out.absolute()) if out else "")
+    recipe = load_recipe(path, output=str(out.absolute()) if out else "")
+    texts = getattr(recipe, "calibration", None)
+    if texts is None or texts.text not in BUNDLED:
+        return recipe
+    texts = texts.model_copy(update={"text": bundled_text(texts.text)})
+    return recipe.model_copy(update={"calibration": texts})
 
 
 def run(

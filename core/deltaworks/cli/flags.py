@@ -43,6 +43,22 @@ Memory = Annotated[
         parser=parse_bytes, metavar="SIZE", help="Most memory for data in flight: 512MB, 2GB."
     ),
 ]
+BUNDLED = ("default", "demo")
+"""Names of the calibration texts that come with the program."""
+CalibrationText = Annotated[
+    str,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="A .txt or .jsonl to run through each expert first; 'default' and 'demo' are bundled.",
+    ),
+]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Sequences of the text at most; 128 when not given.")
+]
+Tokens = Annotated[
+    int | None, typer.Option(min=8, help="Tokens of a sequence at most; 512 when not given.")
+]
 MEMORY: Any = "256MB"
 """Default of ``Memory``, as its parser reads it."""
 
@@ -100,6 +116,21 @@ def _value(text: str) -> Any:
 def reference(path: Path) -> dict[str, str]:
     """Name an input in a recipe."""
     return {"path": str(path.absolute()), "name": path.stem if path.is_file() else path.name}
+
+
+def bundled_text(text: str) -> str:
+    """Give the path of a calibration text; ``default`` and ``demo`` come with the program."""
+    if text in BUNDLED:
+        from deltaworks_resources import calibration_text
+
+        return str(calibration_text(text))
+    return str(Path(text).absolute()) if text else ""
+
+
+def calibration_of(text: str, samples: int | None, tokens: int | None) -> dict[str, Any]:
+    """Say in a recipe what runs through the experts first; what is not given is left out."""
+    given = {"text": bundled_text(text) or None, "samples": samples, "tokens": tokens}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def common(seed: int, device: str, memory: int, threads: int) -> dict[str, Any]:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaworks.cli.documents import Elsewhere, RecipeFile, read_recipe
-from deltaworks.cli.flags import Base, Device, Json, Resume, Threads, device_name, reference
+from deltaworks.cli.flags import (
+    Base,
+    CalibrationText,
+    Device,
+    Json,
+    Resume,
+    Samples,
+    Threads,
+    Tokens,
+    calibration_of,
+    device_name,
+    reference,
+)
 from deltaworks.cli.output import print_json, say
 from deltaworks.cli.reports import PLOT, save_plot, show_report, show_sweep
 from deltaworks.cli.session import job
@@ -71,7 +83,13 @@ def _bundle() -> Path:
 
 
 def sweep(
-    recipe: RecipeFile, out: Elsewhere = None, resume: Resume = False, as_json: Json = False
+    recipe: RecipeFile,
+    out: Elsewhere = None,
+    calibration: CalibrationText = "",
+    samples: Samples = None,
+    tokens: Tokens = None,
+    resume: Resume = False,
+    as_json: Json = False,
 ) -> None:
     """Try many settings, print the trade-off table, save the plot."""
     from deltaworks.recipes.schema import SweepRecipe
@@ -82,6 +100,9 @@ def sweep(
         raise OptionError(
             f"this recipe is of kind '{document.kind}'", where=str(recipe), fix="Use 'run' for it"
         )
+    if changed := calibration_of(calibration, samples, tokens):
+        texts = document.calibration.model_copy(update=changed)
+        document = document.model_copy(update={"calibration": texts})
     with job() as control:
         report = run_job(document, control, resume=resume)
     _show(report, Path(document.output) / PLOT, as_json=as_json)

@@ -10,6 +10,7 @@ from typing import Any
 from deltaworks.options import read_options
 from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.recipes.schema import (
+    Calibration,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
@@ -96,9 +97,20 @@ def _method(setting: Setting) -> list[str]:
 
 
 def _run(recipe: CompressRecipe) -> list[str]:
-    words = ["--seed", str(recipe.seed)]
+    words = ["--seed", str(recipe.seed), *_calibration(recipe.calibration)]
     if recipe.scope != "linear2d":
         words += ["--scope", recipe.scope]
+    return words
+
+
+def _calibration(calibration: Calibration) -> list[str]:
+    if not calibration.text:
+        return []
+    words = ["--calibration", calibration.text]
+    for name in ("samples", "tokens"):
+        value = getattr(calibration, name)
+        if value != Calibration.model_fields[name].default:
+            words += [f"--{name}", str(value)]
     return words
 
 

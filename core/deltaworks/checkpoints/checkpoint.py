@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-CheckpointKind = Literal["folder", "file", "hub", "adapter", "delta"]
+CheckpointKind = Literal["folder", "file", "hub", "adapter", "delta", "package"]
 
 
 @dataclass(frozen=True, slots=True)

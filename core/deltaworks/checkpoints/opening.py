@@ -8,6 +8,8 @@ from pathlib import Path
 
 from deltaworks.checkpoints.adapter import AdapterCheckpoint
 from deltaworks.checkpoints.adapter_config import read_adapter_config
+from deltaworks.checkpoints.channel_manifest import BETWEEN
+from deltaworks.checkpoints.channel_package import ChannelExpert, is_package
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.delta_checkpoint import DeltaCheckpoint
 from deltaworks.checkpoints.delta_manifest import is_delta_file
@@ -38,7 +40,7 @@ def open_checkpoint(path: Path | str, *, base: Path | str | Checkpoint | None = 
 
     Args:
         path: a folder, a ``.safetensors`` file, an index, a snapshot of the Hub's cache or
-            a cached model's whole folder, an adapter's folder, a delta file.
+            a cached model's whole folder, an adapter's folder, a delta file, ``package#expert``.
         base: what an adapter or a delta file stands on. An adapter finds it by itself
             when its config names a local folder or a model of the same cache. Without
             one, both open, and refuse to read tensors.
@@ -61,6 +63,9 @@ def _open(path: Path, base: Path | str | Checkpoint | None, depth: int) -> Check
         raise IncompleteError(
             "is a link to a file that is gone", where=place(path), fix="Download it again."
         )
+    package, between, wanted = path.name.rpartition(BETWEEN)
+    if between and not path.exists() and is_package(path.with_name(package)):
+        return _open_package(path.with_name(package), wanted, base)
     if not path.exists():
         raise FileError("is not there", where=place(path), fix="Check the path.")
     if path.is_dir():
@@ -84,6 +89,8 @@ def _open_folder(folder: Path, base: Path | str | Checkpoint | None, depth: int)
         folder = snapshot_of(folder)
     if is_adapter_folder(folder):
         return _open_adapter(folder, base, depth)
+    if is_package(folder):
+        return _open_package(folder, "", base)
     return ModelCheckpoint(folder, "folder", folder_layout(folder))
 
 
@@ -104,6 +111,11 @@ def _open_file(path: Path, base: Path | str | Checkpoint | None) -> Checkpoint:
         opened = open_checkpoint(base) if isinstance(base, str | Path) else base
         return DeltaCheckpoint(path, opened, owns_base=opened is not base)
     return ModelCheckpoint(path, "file", Layout((path,)))
+
+
+def _open_package(folder: Path, wanted: str, base: Path | str | Checkpoint | None) -> Checkpoint:
+    opened = open_checkpoint(base) if isinstance(base, str | Path) else base
+    return ChannelExpert(folder, wanted, opened, owns_base=opened is not base)
 
 
 def _open_adapter(folder: Path, base: Path | str | Checkpoint | None, depth: int) -> Checkpoint:

@@ -13,7 +13,16 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from deltaworks.cli import asking, contests, documents, listing, making, measuring, repairing
+from deltaworks.cli import (
+    asking,
+    contests,
+    documents,
+    listing,
+    making,
+    measuring,
+    packages,
+    repairing,
+)
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
 
@@ -64,6 +73,8 @@ for command in (
     measuring.evaluate,
     measuring.sweep,
     contests.compare_merges,
+    packages.channel_merge,
+    packages.materialise,
     documents.run,
     documents.plan,
     asking.ask,

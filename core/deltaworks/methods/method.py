@@ -395,6 +395,8 @@ class MergingMethod(Method):
         surveys: passes over all tensors before the merge.
         switches: whether it gives a model for each expert, chosen by the option
             ``expert``, instead of one for all.
+        stored_models: of such a method, how many models' worth of weights it has to keep:
+            from the number of experts, the options and the bits a weight.
     """
 
     expert_options: type[Options] = field(kw_only=True)
@@ -407,6 +409,7 @@ class MergingMethod(Method):
     cost: str = field(default="", kw_only=True)
     surveys: tuple[MergeSurvey, ...] = field(default=(), kw_only=True)
     switches: bool = field(default=False, kw_only=True)
+    stored_models: Callable[[int, Any, float], float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Let methods that stream merge whole tensors as well."""

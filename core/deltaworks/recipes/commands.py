@@ -11,6 +11,7 @@ from deltaworks.options import read_options
 from deltaworks.recipes.naming import delta_name, display_name, distinct, setting_labels
 from deltaworks.recipes.schema import (
     Calibration,
+    ChannelMergeRecipe,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
@@ -46,7 +47,7 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(["rebuild", recipe.delta.path, *base, "-o", recipe.output])
         case MergeRecipe():
             return _line(["merge", file, recipe.output])
-        case ContestRecipe():
+        case ContestRecipe() | ChannelMergeRecipe():
             return _line(["run", file])
         case SweepRecipe():
             return _line(["sweep", file])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from deltaworks.errors import FileError, OptionError
 from deltaworks.recipes.mergekit import from_mergekit, is_mergekit
 from deltaworks.recipes.schema import (
+    ChannelMergeRecipe,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[BaseModel]] = {
     "sweep": SweepRecipe,
     "merge": MergeRecipe,
     "compare-merges": ContestRecipe,
+    "channel-merge": ChannelMergeRecipe,
     "repair": RepairRecipe,
     "repair-sweep": RepairSweepRecipe,
     "rebuild": RebuildRecipe,

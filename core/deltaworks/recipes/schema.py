@@ -324,6 +324,19 @@ class ContestRecipe(Common):
     title: str = ""
 
 
+class ChannelMergeRecipe(Common):
+    """Several experts in one package that can give each of them back, nearly or exactly."""
+
+    kind: Literal["channel-merge"] = "channel-merge"
+    base: ModelRef
+    experts: tuple[ModelRef, ...] = Field(min_length=1, max_length=64)
+    options: dict[str, Any] = {}
+    store: Literal["weights", "deltas"] = Field(
+        default="weights", description="What groups hold; changes need the base to be read."
+    )
+    output: str
+
+
 class RebuildRecipe(Common):
     """Base and delta file in, full model out."""
 
@@ -366,6 +379,7 @@ Recipe = Annotated[
     | RebuildRecipe
     | EvaluateRecipe
     | ContestRecipe
+    | ChannelMergeRecipe
     | GenerateRecipe,
     Field(discriminator="kind"),
 ]

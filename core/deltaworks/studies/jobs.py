@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from deltaworks.engine import plan, run
 from deltaworks.engine.faults import from_system
@@ -11,6 +12,7 @@ from deltaworks.engine.reports import Report
 from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
 from deltaworks.recipes.schema import (
+    ChannelMergeRecipe,
     ContestRecipe,
     EvaluateRecipe,
     GenerateRecipe,
@@ -44,6 +46,11 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.generate import plan_generate
 
                 return plan_generate(recipe)
+            case ChannelMergeRecipe():
+                from deltaworks.engine.channel_merge import open_channel_merge
+
+                with ExitStack() as open_files:
+                    return open_channel_merge(recipe, open_files).plan()
             case ContestRecipe():
                 from deltaworks.studies.merge_contest import plan_contest
 
@@ -93,6 +100,10 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_generate(recipe, control)
+        case ChannelMergeRecipe():
+            from deltaworks.engine.channel_merge import run_channel_merge
+
+            report = run_channel_merge(recipe, control)
         case ContestRecipe():
             from deltaworks.studies.merge_contest import run_contest
 

@@ -664,9 +664,11 @@ def _merge_facts(entrant: _Entrant, models: Sequence[FanModel]) -> dict[str, Any
     """Take time, memory, bytes and geometry from the finished models."""
     job = models[0].job
     n_bytes = models[0].n_bytes
-    if entrant.method.switches:  # one unified change, and a bit a weight for every expert
+    if entrant.method.stored_models is not None:
         weights = sum(task.info.n_elements for task in job.tasks.values() if task.copied is None)
-        n_bytes += len(models) * -(-weights // 8)
+        options = next(task.options for task in job.tasks.values() if task.copied is None)
+        share = entrant.method.stored_models(len(models), options, 8 * n_bytes / max(1, weights))
+        n_bytes = int(share * n_bytes)
     found = [model.geometry.as_json() for model in models]
     return {
         "seconds": round(sum(model.seconds for model in models), 4),

@@ -44,6 +44,7 @@ MERGING: Table[MergingMethod] = Table(
         "core-space": "core_space.METHOD",
         "emr": "emr.METHOD",
         "tall-mask": "tall_mask.METHOD",
+        "channel-merging": "channel_merging.METHOD",
         "fisher": "fisher.METHOD",
         "regmean": "regmean.REGMEAN",
     },

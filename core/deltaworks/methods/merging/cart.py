@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.combination import combine
 from deltaworks.methods.merging.fields import scale_field
-from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite, not_finite
+from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite
 from deltaworks.methods.merging.spectral import WORKING_BYTES
 from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options, option
 

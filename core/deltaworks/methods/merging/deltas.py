@@ -8,13 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.errors import OptionError
-from deltaworks.methods.merging.kernel import (
-    checked,
-    flat_base,
-    flat_experts,
-    is_finite,
-    not_finite,
-)
+from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts, is_finite
+from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.gram import difference
 from deltaworks.options import option
 
@@ -83,3 +78,8 @@ def chosen_expert(inputs: MergeInputs, number: int) -> int | None:
             fix="Choose one of them",
         )
     return number - 1
+
+
+def one_and_masks(n_experts: int, options: Any, bits: float) -> float:  # noqa: ARG001
+    """Count one model and a bit a weight for every expert."""
+    return 1.0 + n_experts / bits

@@ -12,6 +12,7 @@ from deltaworks.methods.merging.deltas import (
     chosen_expert,
     expert_field,
     flat_deltas,
+    one_and_masks,
     onto_base,
 )
 from deltaworks.methods.merging.surveys import add_by_expert, places, pooled_for
@@ -105,5 +106,6 @@ METHOD = MergingMethod(
     is_elementwise=True,
     surveys=SURVEYS,
     switches=True,
+    stored_models=one_and_masks,
     working_bytes=40,
 )

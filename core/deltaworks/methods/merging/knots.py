@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.methods.merging.fields import density_field, scale_field
-from deltaworks.methods.merging.kernel import flat_base, flat_experts, is_finite, not_finite
+from deltaworks.methods.merging.kernel import flat_base, flat_experts, is_finite
 from deltaworks.methods.merging.spectral import WORKING_BYTES, Deltas, merge_spectrally
 from deltaworks.methods.merging.surveys import places, pooled_for, rank_surveys
 from deltaworks.methods.merging.ties_global import (
@@ -23,6 +23,7 @@ from deltaworks.methods.merging.ties_global import (
     with_majority,
 )
 from deltaworks.methods.method import MergeSurvey, MergingMethod
+from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.combination import combine
-from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite, not_finite
+from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite
 from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.streaming import not_finite
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:

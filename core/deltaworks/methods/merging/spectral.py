@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.combination import combine
-from deltaworks.methods.merging.kernel import (
-    checked,
-    flat_base,
-    flat_experts,
-    is_finite,
-    not_finite,
-)
+from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts, is_finite
+from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.gram import difference
 from deltaworks.numerics.polar import polar_factor
 

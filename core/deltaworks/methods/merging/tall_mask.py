@@ -12,6 +12,7 @@ from deltaworks.methods.merging.deltas import (
     chosen_expert,
     expert_field,
     flat_deltas,
+    one_and_masks,
     onto_base,
 )
 from deltaworks.methods.method import MergingMethod
@@ -77,5 +78,6 @@ METHOD = MergingMethod(
     merge=merge,
     is_elementwise=True,
     switches=True,
+    stored_models=one_and_masks,
     working_bytes=32,
 )

@@ -125,7 +125,7 @@ def _lacks(recipe: RepairRecipe, method: SafetyMethod, options: Options) -> Iter
 def _texts(recipe: RepairRecipe, method: SafetyMethod, options: Options) -> Iterator[AppError]:
     for name in dict.fromkeys(texts_for(method, options)):
         path = getattr(recipe, name)
-        if not Path(path).is_file():
+        if path and not Path(path).is_file():
             yield FileError("no such file", where=path, fix="Choose another")
 
 

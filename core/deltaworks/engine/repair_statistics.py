@@ -224,7 +224,7 @@ def _kept_factor(grams: Grams, name: str, damping: float, where: str) -> Factor:
         save_file({"upper": lower, "damping": facts, "dead": made.dead}, partial)
         partial.replace(path)
     found = load_file(path)
-    upper = whole(found["upper"], len(found["dead"])).triu_()
+    upper = whole(found["upper"], len(found["dead"])).tril_().T
     return Factor(upper, float(found["damping"]), found["dead"])
 
 

@@ -90,7 +90,7 @@ def draw_safety_layers(
     width, _ = pixels(figure)
     room = width / len(maps)
     for number, one in enumerate(maps):
-        margins = Margins(left=room * number + 130, right=room * (len(maps) - 1 - number) + 60)
+        margins = Margins(left=room * number + 205, right=room * (len(maps) - 1 - number) + 60)
         _draw(figure, add_axes(figure, look, margins), one, look)
     return maps
 

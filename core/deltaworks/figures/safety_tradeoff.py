@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EMPTY = "No repairs yet. Each adds a point when it is measured."
 _POINT, _STAR, _GAP = 7.0, 15.0, 90.0
+_NEAR = 0.03
+"""A point so near to a star has no label of its own."""
 _PANEL = 0.34
 """Share of the width for over-refusals."""
 
@@ -64,7 +66,8 @@ def draw_safety_tradeoff(
     title_axes(axes, look, *_titles(shown, is_proxy))
     if not shown:
         say(axes, look, EMPTY)
-    points = _draw_curves(axes, lines, series, look)
+    ends = [_place(one.measures) for one in references if _is_shown(one)]
+    points = _draw_curves(axes, lines, series, look, ends)
     _draw_front(axes, shown, look)
     _draw_ends(axes, references, look)
     if target is not None and shown:
@@ -93,7 +96,11 @@ def _place(measures: dict[str, dict[str, Any]]) -> tuple[float, float]:
 
 
 def _draw_curves(
-    axes: Axes, lines: _Lines, series: dict[str, SeriesLook], look: Look
+    axes: Axes,
+    lines: _Lines,
+    series: dict[str, SeriesLook],
+    look: Look,
+    ends: Sequence[tuple[float, float]],
 ) -> list[tuple[str, int, float, float]]:
     points = []
     for name, (_, trials) in lines.items():
@@ -115,7 +122,7 @@ def _draw_curves(
             )
             if trial.recommended:
                 _ring(axes, (x, y), trial, look)
-            else:
+            elif not any(abs(x - a) + abs(y - b) < _NEAR for a, b in ends):
                 _label(axes, (x, y), _budget(trial), look.text_3, look)
             points.append((sweep, trial.number, x, y))
     return points
@@ -187,13 +194,16 @@ def _draw_front(axes: Axes, shown: Sequence[Trial], look: Look) -> None:
 def _draw_ends(axes: Axes, references: Sequence[Reference], look: Look) -> None:
     """Mark aligned model and fine-tune with stars."""
     for reference in references:
-        if not {"utility", "refusal"} <= set(reference.measures):
+        if not _is_shown(reference):
             continue
         x, y = _place(reference.measures)
         axes.plot(
             [x], [y], "*", color=_star_color(reference, look), markersize=_STAR * PT, zorder=5
         )
-        _label(axes, (x, y), reference.label, look.text_2, look)
+
+
+def _is_shown(reference: Reference) -> bool:
+    return {"utility", "refusal"} <= set(reference.measures)
 
 
 def _star_color(reference: Reference, look: Look) -> str:

@@ -48,7 +48,8 @@ def factor_of(inputs: RepairInputs, damping: float, method: str) -> Factor:
 
     if inputs.factor is not None:
         return inputs.factor(damping)
-    return upper_factor(gram_of(inputs, method), damping=damping, where=inputs.spec.name)
+    gram = gram_of(inputs, method)
+    return upper_factor(gram.to(work_dtype(len(gram))), damping=damping, where=inputs.spec.name)
 
 
 def chunks(n_rows: int, rows: int = _ROWS) -> Iterator[slice]:

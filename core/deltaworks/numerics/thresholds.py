@@ -6,7 +6,7 @@ the threshold; one pass counts what lies above the bracket and collects what lie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Protocol
@@ -21,7 +21,7 @@ INFINITE = 0x7F800000
 """Keys from here on are those of infinity and NaN."""
 NOTHING = 0x7FFFFFFF
 """A key that is larger than any other: nothing is kept."""
-_SAMPLE, _SHARE_OF_SAMPLE = 1 << 15, 512
+_SAMPLE = 1 << 11
 _MOST_COLLECTED = 1 << 21
 _PIECE = 1 << 15
 
@@ -75,21 +75,47 @@ def find_thresholds(numbers: Numbers, keeps: Sequence[int]) -> Found:
     if not count:
         return Found(tuple(Threshold(NOTHING) for _ in keeps), 0)
     sample = _keys(numbers.sample(_step(count)))
-    sample.sort()
     brackets = [_bracket(sample, count, keep) for keep in keeps]
-    largest = _count(numbers, brackets)
+    largest, _ = _count(numbers, brackets)
+    return Found(tuple(_settled(numbers, brackets)), largest)
+
+
+def share_threshold(numbers: Numbers, share: float) -> Threshold:
+    """Find the threshold that keeps ``int(share n)`` of the n numbers that are not zero.
+
+    Args:
+        numbers: at least one; read once after a sample, once more where the bracket missed.
+        share: above 0 and below 1. One of them is kept at least, should there be any.
+    """
+    count = len(numbers)
+    sample = _keys(numbers.sample(_step(count)))
+    guess = int(share * np.count_nonzero(sample) / len(sample) * count)
+    bracket = _bracket(sample, count, min(max(1, guess), count - 1))
+    _, n_zeros = _count(numbers, [bracket])
+    n_others = count - n_zeros
+    bracket.keep = max(1, int(n_others * share)) if n_others else 0
+    (found,) = _settled(numbers, [bracket])
+    return found
+
+
+def _settled(numbers: Numbers, brackets: Sequence[_Bracket]) -> Iterator[Threshold]:
+    """Look again where a bracket missed; give the thresholds."""
     missed = [one for one in brackets if one.misses]
     if missed:
         histogram = _histogram(numbers)
         for one in missed:
             one.take_bin(histogram)
         _count(numbers, missed)
-    return Found(tuple(one.threshold() for one in brackets), largest)
+    for one in brackets:
+        yield one.threshold()
 
 
 def _step(count: int) -> int:
-    """Choose an odd step, so that no power of two in the numbers' order goes along."""
-    return max(1, count // max(_SAMPLE, count // _SHARE_OF_SAMPLE)) | 1
+    """Choose an odd step, so that no power of two in the numbers' order goes along.
+
+    The sample grows so that sorting it costs about as much as a wider bracket would.
+    """
+    return max(1, count // max(_SAMPLE, int(1.5 * count ** (2 / 3)))) | 1
 
 
 def _keys(numbers: Floats) -> Keys:
@@ -101,7 +127,7 @@ class _Bracket:
     """Keys between which a threshold is looked for, and what lies there.
 
     Args:
-        keep: how many numbers are to be kept.
+        keep: how many numbers are to be kept; may be set again after the pass.
         count: of all numbers.
         low: smallest key inside.
         high: largest key inside.
@@ -185,17 +211,18 @@ class _Bracket:
 
 
 def _bracket(sample: Keys, count: int, keep: int) -> _Bracket:
-    """Bracket the threshold by six standard errors of its rank in a sorted sample."""
+    """Bracket the threshold by six standard errors of its rank in a sample, put in order."""
     size, share = len(sample), 1.0 - keep / count
     slack = 6.0 * sqrt(max(0.0, share * (1.0 - share)) * size) + 2.0
     first, last = int(share * size - slack), int(share * size + slack)
+    sample.partition([min(max(first, 0), size - 1), min(last, size - 1)])
     low = int(sample[first]) if first >= 0 else 0
     return _Bracket(keep, count, low, int(sample[last]) if last < size else NOTHING)
 
 
-def _count(numbers: Numbers, brackets: Sequence[_Bracket]) -> int:
-    """Count above and collect inside; give the largest key."""
-    largest = 0
+def _count(numbers: Numbers, brackets: Sequence[_Bracket]) -> tuple[int, int]:
+    """Count above and collect inside; give the largest key, and count the zeros."""
+    largest = n_zeros = 0
     keys, scratch = np.empty((2, _PIECE), dtype=np.int32)
     mask = np.empty(_PIECE, dtype=np.bool_)
     wanted = [one for one in brackets if not one.is_trivial]
@@ -203,9 +230,10 @@ def _count(numbers: Numbers, brackets: Sequence[_Bracket]) -> int:
         many = span.stop - span.start
         np.bitwise_and(numbers.piece(span).view(np.int32), MAGNITUDE, out=keys[:many])
         largest = max(largest, int(keys[:many].max()))
+        n_zeros += many - int(np.count_nonzero(keys[:many]))
         for one in wanted:
             one.take(keys[:many], scratch[:many], mask[:many])
-    return largest
+    return largest, n_zeros
 
 
 def _histogram(numbers: Numbers) -> npt.NDArray[np.int64]:

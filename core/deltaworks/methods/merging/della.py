@@ -12,6 +12,7 @@ from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from deltaworks.methods.merging.fields import density_field, scale_field, weight_field
@@ -138,33 +139,43 @@ def _by_rank(delta: Delta, own: DellaExpertOptions, place: Place) -> Chosen:
     n_together = max(1, min(n_rows, _PIECE // max(1, cols))) * 8 // gcd(8, cols)
     for first in range(0, n_rows, n_together):
         rows = slice(first, min(first + n_together, n_rows))
-        order = _order(delta, rows, cols)
+        places = _places_by_rank(delta, rows, cols)
         # The draws belong to the ranks: nothing has to be brought back into order.
-        is_kept = draws.words(order.size).reshape(order.shape) < chances
-        mask = np.zeros(order.size, dtype=np.bool_)
-        mask[(order + np.arange(0, order.size, cols)[:, None])[is_kept]] = True
+        drawn = draws.words(places.size).reshape(places.shape)
+        mask = np.empty(places.size, dtype=np.bool_)
+        mask[places] = drawn < chances
         bits.append(np.packbits(mask, bitorder="little"))
     return Chosen(np.concatenate(bits))
 
 
-def _order(delta: Delta, rows: slice, cols: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Give the columns of every row by magnitude, equal ones by place."""
-    keys = np.empty((rows.stop - rows.start) * cols, dtype=np.int64)
-    begin = rows.start * cols
+def _places_by_rank(delta: Delta, rows: slice, cols: int) -> npt.NDArray[np.int64]:
+    """Give the flat places of every row's weights by magnitude, ``(rows, cols)``.
+
+    Magnitude above, place below: one sort of whole numbers, and no two are equal. Where
+    that is more than 32 bits, the magnitudes' last ones go: those that agree to a
+    thousandth then rank by their place.
+    """
+    n_bits = max(0, cols - 1).bit_length()
+    keys = np.empty((rows.stop - rows.start) * cols, dtype=np.int32)
     for span in spans(len(keys), _PIECE):
-        found = delta.piece(slice(begin + span.start, begin + span.stop)).view(np.int32)
+        at = rows.start * cols
+        found = delta.piece(slice(at + span.start, at + span.stop)).view(np.int32)
         np.bitwise_and(found, MAGNITUDE, out=keys[span])
-    table = keys.reshape(-1, cols)
-    # Magnitude above, place below: one sort of whole numbers, and no two are equal.
-    table <<= 32
-    table |= np.arange(cols)
+    table: npt.NDArray[Any] = keys.reshape(-1, cols)
+    if n_bits > _MOST_PLACE_BITS:
+        table = table.astype(np.int64) << n_bits
+    else:
+        table = table >> n_bits << n_bits
+    table |= np.arange(cols, dtype=table.dtype)
     table.sort(axis=1)
-    table &= _PLACE
-    return table
+    table &= (1 << n_bits) - 1
+    places: npt.NDArray[np.int64] = table + np.arange(0, len(keys), cols)[:, None]
+    return places
 
 
-_PLACE = np.int64((1 << 32) - 1)
 _PIECE = 1 << 15
+_MOST_PLACE_BITS = 15
+"""16 bits of a magnitude are left then: 8 of them tell a number from the next larger."""
 
 _EVIDENCE = (
     "Without dropping, compared with outputs of mergekit 0.1.5 in float32; chances and "

@@ -16,7 +16,7 @@ from deltaworks.methods.merging.task_vectors import N_BUFFERS, agree
 from deltaworks.methods.method import MergingMethod
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.selection import Keys
-from deltaworks.numerics.thresholds import Threshold, find_thresholds
+from deltaworks.numerics.thresholds import Threshold, share_threshold
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _NO_ENERGY = 1e-6
 _SMALLEST_DIVISOR = np.float32(1e-6)
-_NOTHING = np.float32(0.0)
+_NOTHING, _HALF = np.float32(0.0), np.float32(0.5)
+_PAIR = 2
 _PIECE = 1 << 15
 
 
@@ -56,10 +57,7 @@ def stream(inputs: StreamInputs, options: SceOptions) -> Fill:
     together = _Together(inputs)
     threshold = None
     if options.select_topk < 1.0 and len(base):
-        variance = _Variance(together)
-        n_different = variance.count_nonzero()
-        keep = max(1, int(n_different * options.select_topk)) if n_different else 0
-        threshold = find_thresholds(variance, [keep]).thresholds[0]
+        threshold = share_threshold(_Variance(together), options.select_topk)
     weights = _weights(together, threshold)
     rows = inputs.room.rows(len(inputs.experts) + 4)
     select = _Selection(together, threshold)
@@ -117,6 +115,12 @@ class _Together:
 
     def spread(self, deltas: Floats, mean: Floats, gap: Floats, out: Floats) -> None:
         """Write the variance over the experts; the other arrays are scratch."""
+        if len(deltas) == _PAIR:
+            np.subtract(deltas[0], deltas[1], out=gap)
+            np.multiply(gap, _HALF, out=gap)
+            np.multiply(gap, gap, out=out)
+            self.exact.round(out)
+            return
         np.add(deltas[0], _NOTHING, out=mean)
         for delta in deltas[1:]:
             np.add(mean, delta, out=mean)
@@ -155,10 +159,6 @@ class _Variance:
         mean, gap, out = np.empty((3, deltas.shape[1]), dtype=np.float32)
         self._together.spread(deltas, mean, gap, out)
         return out
-
-    def count_nonzero(self) -> int:
-        """Count where the experts differ."""
-        return sum(int(np.count_nonzero(self.piece(span))) for span in spans(len(self), _PIECE))
 
 
 class _Selection:

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import compress, library, merge, models, rebuild, start, svd  # noqa: E402
+from benchmarks import compress, library, lossless, merge, models, rebuild, start, svd  # noqa: E402
 from benchmarks.contests import Result, Setup  # noqa: E402
 from benchmarks.measuring import BenchmarkError  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
@@ -28,6 +28,7 @@ SUBJECTS: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "compress": compress.results,
     "rebuild": rebuild.results,
     "library": library.results,
+    "lossless": lossless.results,
     "start": start.results,
     "svd": svd.results,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.contests import OURS, Contestant, Result, Setup, hold, peer
 
@@ -31,10 +32,10 @@ def results(setup: Setup) -> Iterator[Result]:
 
 
 def _case(case: str, method: str, of: tuple[int, int, str], setup: Setup) -> list[Result]:
-    contestants = [
-        Contestant(name, lambda _out, who=who: peer("decompose.py", who, method, *of))
-        for name, who in ((OURS, "ours"), (PLAIN, "plain"))
-    ]
+    def command(who: str) -> Callable[[Path], list[str]]:
+        return lambda _out: peer("decompose.py", who, method, *of)
+
+    contestants = [Contestant(OURS, command("ours")), Contestant(PLAIN, command("plain"))]
     found = hold(case, contestants, setup)
     for result in found:
         told = result.runs[-1].told

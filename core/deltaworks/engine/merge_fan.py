@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints.writer import ModelWriter
 from deltaworks.engine.budget import ByteBudget
-from deltaworks.engine.encoding import prefetch
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.merge_facts import Facts, Statistics, sparsifier_of
 from deltaworks.engine.merge_geometry import Geometry, geometry_of
@@ -26,6 +25,7 @@ from deltaworks.engine.merge_types import MergeTask, Source
 from deltaworks.engine.merged_files import merged_side_files
 from deltaworks.engine.pipeline import Steps, Tally, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
+from deltaworks.engine.prefetching import prefetch
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.errors import AppError, CancelledError, NotFiniteError
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec

@@ -1,11 +1,12 @@
-"""Delta-CoMe: singular vectors in mixed precision, rounded to nearest.
+"""Delta-CoMe: singular vectors in mixed precision.
 
 Source: Ping et al., "Delta-CoMe: Training-Free Delta-Compression with Mixed-Precision for
 Large Language Models", arXiv:2406.08903, and the authors' code. Ranks 0 and 1 get 8 bits,
-2 to 33 get 3, later ones 2. Departures: codes are rounded to nearest, which is what GPTQ
-does when inputs are uncorrelated and equally strong; calibration on text is not built.
-The rank follows from the budget for every shape; the classes are filled in their order,
-so that small matrices stay in it. Groups run along the vectors of U as of V.
+2 to 33 get 3, later ones 2. With a text, codes are chosen by GPTQ; without, they are rounded
+to nearest, which is what GPTQ does when inputs are uncorrelated and equally strong.
+Departures: inputs are those of the unchanged model, not of one already compressed. The
+rank follows from the budget for every shape; the classes are filled in their order, so
+that small matrices stay in it. Groups run along the vectors of U as of V.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deltaworks.methods.compression.calibrated import CALIBRATED, DAMPING
+from deltaworks.methods.compression.factor_codes import code_factors, inputs_for
 from deltaworks.methods.compression.parts import take
 from deltaworks.methods.compression.rank_codes import (
     bits_of_places,
@@ -33,7 +36,7 @@ from deltaworks.methods.compression.triples import (
     triples_of,
     whole,
 )
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.method import CompressionMethod, Needs, SizeOption
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
 
@@ -71,6 +74,8 @@ class DeltaComeOptions(Options):
         advanced=True,
         sweepable=True,
     )
+    damping: float = DAMPING
+    calibrated: bool = CALIBRATED
 
 
 def rank_for(stack: Stack, options: DeltaComeOptions) -> int:
@@ -86,8 +91,14 @@ def encode(pair: TensorPair, options: DeltaComeOptions) -> Parts:
     rank = rank_for(stack, options)
     svds = triples_of(pair, rank)
     kept = whole(stack, [min(rank, len(svd.sigma)) for svd in svds])
-    left, right = survivors(svds, kept, full_masks(kept))
-    parts: Parts = {"rank": kept.ranks, "S": scales_of(svds, kept, rescale=False)}
+    masks = full_masks(kept)
+    left, right = survivors(svds, kept, masks)
+    scales = scales_of(svds, kept, rescale=False)
+    parts: Parts = {"rank": kept.ranks, "S": scales}
+    inputs = inputs_for(pair, stack, calibrated=options.calibrated, damping=options.damping)
+    if inputs is not None:
+        size = options.group_size
+        return parts | code_factors(left, right, scales, kept, masks, inputs, size)
     parts |= code_vectors("U", left, kept.left, kept, options.group_size)
     return parts | code_vectors("V", right, kept.right, kept, options.group_size)
 
@@ -125,13 +136,14 @@ def payload_bits(parts: Parts, spec: TensorSpec, options: DeltaComeOptions) -> f
 
 METHOD = CompressionMethod(
     id="delta-come",
-    title="Delta-CoMe (uncalibrated)",
+    title="Delta-CoMe",
     family="compression",
     summary="Keeps many singular vectors in few bits, the strongest in more.",
     source="arXiv:2406.08903",
     options=DeltaComeOptions,
-    evidence="The authors' code was read. Their calibration on text (GPTQ) is not built: codes "
-    "are rounded to nearest.",
+    needs=Needs(helped_by=("gram",)),
+    evidence="The authors' code was read. With a text codes are chosen by GPTQ, from the inputs of "
+    "the unchanged model; without one they are rounded to nearest.",
     encode=encode,
     decode=decode,
     stored_bits=stored_bits,

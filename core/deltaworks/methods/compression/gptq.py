@@ -63,13 +63,14 @@ class GptqOptions(Options):
         advanced=True,
         sweepable=True,
     )
-    clip: bool = option(
-        True,
+    clip: Literal["auto", "always", "never"] = option(
+        "auto",
         title="Clip ranges",
-        help="Shrinks a group's range where that lowers the squared error. Off as in the "
-        "authors' default.",
+        help="A smaller range than a group's has finer steps. Automatic clips without a text, "
+        "where that lowers the squared error; with one, errors at the ends are made good.",
         advanced=True,
         sweepable=True,
+        labels={"auto": "Automatic", "always": "Always", "never": "Never"},
     )
     order: Literal["given", "activation"] = option(
         "given",
@@ -83,10 +84,10 @@ class GptqOptions(Options):
     damping: float = DAMPING
     calibrated: bool = CALIBRATED
 
-    @property
-    def ruling(self) -> Ruling:
+    def ruling(self, *, has_inputs: bool) -> Ruling:
         """What grids to make."""
-        return Ruling(self.bits, self.symmetric, self.clip)
+        clip = self.clip == "always" or (self.clip == "auto" and not has_inputs)
+        return Ruling(self.bits, self.symmetric, clip)
 
 
 def encode(pair: TensorPair, options: GptqOptions) -> Parts:
@@ -125,7 +126,8 @@ def _rounded(weights: Tensor, options: GptqOptions, factor: Ordered | None) -> G
     """Round one matrix, in the unit of its grids."""
     rows, columns = weights.shape
     order = None if factor is None else factor.order
-    rounder = GridRounder(rows, columns, options.group_size, options.ruling, order)
+    ruling = options.ruling(has_inputs=factor is not None)
+    rounder = GridRounder(rows, columns, options.group_size, ruling, order)
     if factor is None:
         round_apart(weights, rounder, group=options.group_size)
         return rounder
@@ -148,7 +150,7 @@ def decode(parts: Parts, spec: TensorSpec, options: GptqOptions) -> Tensor:
     scale = torch.from_numpy(take(parts, "s", np.float16, (rows, n_groups), spec).copy())
     unit = float(take(parts, "unit", np.float32, (1,), spec)[0])
     if options.symmetric:
-        zero = torch.full_like(scale, float((options.ruling.top + 1) // 2))
+        zero = torch.full_like(scale, float(1 << (options.bits - 1)))
     else:
         zero = torch.from_numpy(take(parts, "z", np.uint8, (rows, n_groups), spec).copy())
     codes = unpack(packed, options.bits, stack.cols).astype(np.uint8)

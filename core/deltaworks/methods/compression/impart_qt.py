@@ -1,10 +1,11 @@
-"""ImPart-Qt: thinned singular vectors in mixed precision, rounded to nearest.
+"""ImPart-Qt: thinned singular vectors in mixed precision.
 
 Source: Yang et al., arXiv:2504.13237, and the authors' code. Vectors are thinned as by
 ImPart and coded in the classes of Delta-CoMe. Departures: the search for the sparsity
 charges every class its true bits (the code charges 4 for the class of 3); what is masked
-takes no code; codes are rounded to nearest, which is what GPTQ does when inputs are
-uncorrelated and equally strong; calibration on text is not built.
+takes no code; inputs are those of the unchanged model. With a text, codes are chosen by
+masked GPTQ; without, they are rounded to nearest, which is what GPTQ does when inputs are
+uncorrelated and equally strong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deltaworks.methods.compression.calibrated import CALIBRATED, DAMPING
+from deltaworks.methods.compression.factor_codes import code_factors, inputs_for
 from deltaworks.methods.compression.impart import ImpartOptions
 from deltaworks.methods.compression.parts import take
 from deltaworks.methods.compression.rank_codes import (
@@ -35,7 +38,7 @@ from deltaworks.methods.compression.triples import (
     thinned,
     triples_of,
 )
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.method import CompressionMethod, Needs, SizeOption
 from deltaworks.numerics.importance import Floats, cut_for, sparsities, sparsity_at_cost
 from deltaworks.numerics.mask_coding import entropy
 from deltaworks.numerics.masks import CHECK_BYTES
@@ -80,6 +83,8 @@ class ImpartQtOptions(ImpartOptions):
         advanced=True,
         sweepable=True,
     )
+    damping: float = DAMPING
+    calibrated: bool = CALIBRATED
 
 
 def schedule_for(stack: Stack, options: ImpartQtOptions) -> Schedule:
@@ -103,9 +108,13 @@ def encode(pair: TensorPair, options: ImpartQtOptions) -> Parts:
     kept = thinned(svds, stack, schedule_for(stack, options))
     masks = draw_masks(kept, pair.spec, _STREAM)
     left, right = survivors(svds, kept, masks)
-    parts = code_vectors("U", left, kept.left, kept, options.group_size)
-    parts |= code_vectors("V", right, kept.right, kept, options.group_size)
     scales = scales_of(svds, kept, rescale=options.rescale != "none")
+    inputs = inputs_for(pair, stack, calibrated=options.calibrated, damping=options.damping)
+    if inputs is not None:
+        parts = code_factors(left, right, scales, kept, masks, inputs, options.group_size)
+    else:
+        parts = code_vectors("U", left, kept.left, kept, options.group_size)
+        parts |= code_vectors("V", right, kept.right, kept, options.group_size)
     if options.rescale == "lsq":
         left = decode_vectors("U", parts, kept.left, kept, options.group_size, pair.spec)
         right = decode_vectors("V", parts, kept.right, kept, options.group_size, pair.spec)
@@ -171,13 +180,14 @@ def payload_bits(parts: Parts, spec: TensorSpec, options: ImpartQtOptions) -> fl
 
 METHOD = CompressionMethod(
     id="impart-qt",
-    title="ImPart-Qt (uncalibrated)",
+    title="ImPart-Qt",
     family="compression",
     summary="Thins singular vectors like ImPart and keeps what is left in few bits.",
     source="arXiv:2504.13237",
     options=ImpartQtOptions,
-    evidence="The authors' code was read; of the paper only the abstract. Their calibration on "
-    "text (masked GPTQ) is not built: codes are rounded to nearest.",
+    needs=Needs(helped_by=("gram",)),
+    evidence="The authors' code was read; of the paper only the abstract. With a text codes are "
+    "chosen by masked GPTQ; without one they are rounded to nearest.",
     is_random=True,
     encode=encode,
     decode=decode,

@@ -74,7 +74,7 @@ def code_vectors(
         ``_s`` float16 scales and ``_z`` codes of zero.
     """
     parts: Parts = {}
-    for bits, _, of_entries, lengths in _by_class(counts, kept, group_size, classes):
+    for bits, _, of_entries, lengths in by_class(counts, kept, group_size, classes):
         mine = values[of_entries]
         grids = fit_grids(mine, lengths, bits)
         codes = to_codes(mine, lengths, grids, bits)
@@ -99,7 +99,7 @@ def decode_vectors(
         FileError: the parts are damaged.
     """
     values = np.zeros(int(counts.sum()), dtype=np.float32)
-    for bits, count, of_entries, lengths in _by_class(counts, kept, group_size, classes):
+    for bits, count, of_entries, lengths in by_class(counts, kept, group_size, classes):
         packed = take(parts, f"{name}{bits}", np.uint8, (packed_width(count, bits),), spec)
         scale = take(parts, f"{name}{bits}_s", np.float16, (len(lengths),), spec)
         zero = take(parts, f"{name}{bits}_z", zero_dtype(bits), (len(lengths),), spec)
@@ -108,8 +108,8 @@ def decode_vectors(
     return values
 
 
-def _by_class(
-    counts: npt.NDArray[np.int32], kept: Kept, group_size: int, classes: RankClasses
+def by_class(
+    counts: npt.NDArray[np.int32], kept: Kept, group_size: int, classes: RankClasses = CLASSES
 ) -> list[tuple[int, int, npt.NDArray[np.bool_], npt.NDArray[np.int64]]]:
     """Bits, number and mask of the entries, and lengths of the groups of each class."""
     places = kept.places

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from deltaworks.errors import FileError
-from deltaworks.methods.compression import bitdelta, deltazip, gptq, sign
+from deltaworks.methods.compression import (
+    bitdelta,
+    delta_come,
+    deltazip,
+    gptq,
+    impart_qt,
+    sign,
+)
 from deltaworks.methods.method import CompressionMethod, TensorPair, TensorSpec
 from deltaworks.numerics.factors import upper_factor
 from deltaworks.numerics.gptq import output_error
@@ -109,16 +116,19 @@ def test_powers_of_two_scale_through(name: str) -> None:
 def test_inputs_that_are_all_alike_give_nearest_rounding(order: str) -> None:
     delta = torch.randn(20, 40, generator=torch.Generator().manual_seed(2))
 
-    with_inputs = decoded(gptq.METHOD, calibrated_pair(delta, 3.0 * torch.eye(40)), order=order)
+    with_inputs, without = (
+        decoded(gptq.METHOD, calibrated_pair(delta, gram), order=order, clip="always")
+        for gram in (3.0 * torch.eye(40), None)
+    )
 
-    assert torch.equal(with_inputs, decoded(gptq.METHOD, calibrated_pair(delta, None)))
+    assert torch.equal(with_inputs, without)
 
 
 def test_gptq_is_what_a_slow_version_says() -> None:
     """One row, one group, a grid known before: solve for the later columns after each step."""
     delta = torch.tensor([[0.9, -0.4, 0.3, -0.9, 0.55, 0.1]]).repeat(8, 1)
     gram = correlated(6)
-    options = gptq.GptqOptions(bits=4, clip=False, order="activation", damping=0.05)
+    options = gptq.GptqOptions(bits=4, clip="never", order="activation", damping=0.05)
     parts = gptq.encode(calibrated_pair(delta, gram), options)
     unit, scale = float(parts["unit"][0]), float(parts["s"][0, 0])
     zero = float(parts["z"][0, 0])
@@ -143,7 +153,7 @@ def test_error_is_at_most_half_a_step_where_ranges_are_whole() -> None:
     delta = torch.randn(30, 64, generator=torch.Generator().manual_seed(3))
 
     for bits in (2, 3, 8):
-        options = gptq.GptqOptions(bits=bits, clip=False, group_size=16)
+        options = gptq.GptqOptions(bits=bits, clip="never", group_size=16)
         parts = gptq.encode(calibrated_pair(delta, None), options)
         found = gptq.decode(parts, TensorSpec("w", (30, 64)), options)
         step = torch.from_numpy(parts["s"].astype(np.float32)) * float(parts["unit"][0])
@@ -176,6 +186,65 @@ def test_every_expert_of_a_stack_has_its_inputs() -> None:
     for delta, gram, found in zip(deltas, grams, together, strict=True):
         alone = decoded(gptq.METHOD, calibrated_pair(delta, gram), bits=4, group_size=16)
         torch.testing.assert_close(found, alone, rtol=0, atol=1e-3)
+
+
+# --- Delta-CoMe and ImPart-Qt ------------------------------------------------------------------
+
+FACTORED: list[tuple[CompressionMethod, dict[str, Any]]] = [
+    (delta_come.METHOD, {"bits": 2.0}),
+    (impart_qt.METHOD, {"ratio": 8.0, "rescale": "none"}),
+]
+BY_FACTORS = pytest.mark.parametrize(("method", "options"), FACTORED, ids=["come", "impart"])
+
+
+@BY_FACTORS
+@pytest.mark.parametrize("seed", range(5))
+def test_vectors_coded_with_inputs_err_less_in_outputs(
+    method: CompressionMethod, options: dict[str, Any], seed: int
+) -> None:
+    gram = correlated(64, seed)
+    delta = 1e-3 * torch.randn(48, 64, generator=torch.Generator().manual_seed(seed))
+
+    errors = [
+        output_error(delta - decoded(method, calibrated_pair(delta, one), **options), gram)
+        for one in (gram, None)
+    ]
+
+    assert errors[0] < errors[1]
+
+
+@BY_FACTORS
+def test_the_file_is_the_same_but_for_its_codes(
+    method: CompressionMethod, options: dict[str, Any]
+) -> None:
+    delta = torch.randn(48, 64, generator=torch.Generator().manual_seed(1))
+
+    with_inputs, without = (
+        method.encode(calibrated_pair(delta, gram), method.options(**options))
+        for gram in (correlated(64), None)
+    )
+
+    assert list(map(str, with_inputs)) != []
+    assert set(with_inputs) == set(without)
+    for name, part in without.items():
+        assert with_inputs[name].shape == part.shape
+        if not name[1:].isdigit():
+            assert np.array_equal(with_inputs[name], part)
+
+
+@BY_FACTORS
+def test_vectors_of_inputs_that_are_all_alike_are_rounded_to_nearest(
+    method: CompressionMethod, options: dict[str, Any]
+) -> None:
+    """V is: its factor is diagonal. U is not, because rounded vectors of V are not orthogonal."""
+    delta = torch.randn(48, 64, generator=torch.Generator().manual_seed(2))
+
+    with_inputs, without = (
+        method.encode(calibrated_pair(delta, gram), method.options(**options))
+        for gram in (2.0 * torch.eye(64), None)
+    )
+
+    assert all(np.array_equal(with_inputs[f"V{bits}"], without[f"V{bits}"]) for bits in (8, 3))
 
 
 # --- DeltaZip ----------------------------------------------------------------------------------

@@ -22,11 +22,13 @@ from deltaworks.cli.flags import (
     Tokens,
     calibration_of,
     common,
+    parse_bytes,
     read_settings,
     reference,
 )
 from deltaworks.cli.reports import show_report
 from deltaworks.cli.session import job
+from deltaworks.cli.targets import read_target, show_fit
 
 
 def compress(
@@ -44,6 +46,25 @@ def compress(
     calibration: CalibrationText = "",
     samples: Samples = None,
     tokens: Tokens = None,
+    bits: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Bits a weight that compressed tensors may take: 0.5."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_bytes, metavar="SIZE", help="What all files together may take: 40MB."
+        ),
+    ] = None,
+    quality: Annotated[
+        str,
+        typer.Option(
+            metavar="recovered=SHARE", help="Smallest files that recover so much: recovered=0.98."
+        ),
+    ] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="What --quality is measured on: a set or texts.")
+    ] = None,
     device: Device = "cpu",
     memory: Memory = MEMORY,
     threads: Threads = 0,
@@ -64,6 +85,7 @@ def compress(
             "settings": [{"method": method, "options": options}],
             "scope": scope,
             "calibration": calibration_of(calibration, samples, tokens),
+            "target": read_target(bits, size, quality, data),
             "output": str(out.absolute()),
             **common(seed, device, memory, threads),
         },
@@ -72,6 +94,7 @@ def compress(
     with job() as control:
         report = run_job(recipe, control, resume=resume)
     show_report(report, as_json=as_json)
+    show_fit(report, as_json=as_json)
 
 
 def rebuild(

@@ -24,6 +24,7 @@ from deltaworks.recipes.schema import (
     RepairSweepRecipe,
     Setting,
     SweepRecipe,
+    Target,
 )
 
 _PROGRAM = "deltaworks-cli"
@@ -101,7 +102,18 @@ def _run(recipe: CompressRecipe) -> list[str]:
     words = ["--seed", str(recipe.seed), *_calibration(recipe.calibration)]
     if recipe.scope != "linear2d":
         words += ["--scope", recipe.scope]
+    if recipe.target is not None:
+        words += _target(recipe.target)
     return words
+
+
+def _target(target: Target) -> list[str]:
+    """Write a target as its flag."""
+    if target.kind == "bits":
+        return ["--bits", f"{target.value:g}"]
+    if target.kind == "size":
+        return ["--size", str(int(target.value))]
+    return ["--quality", f"recovered={target.value:g}", "--data", target.evaluation]
 
 
 def _calibration(calibration: Calibration) -> list[str]:

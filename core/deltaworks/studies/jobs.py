@@ -13,12 +13,14 @@ from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
 from deltaworks.recipes.schema import (
     ChannelMergeRecipe,
+    CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
     GenerateRecipe,
     Recipe,
     RepairSweepRecipe,
     SweepRecipe,
+    Target,
 )
 
 
@@ -55,6 +57,10 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.merge_contest import plan_contest
 
                 return plan_contest(recipe)
+            case CompressRecipe(target=Target()):
+                from deltaworks.studies.fitting import plan_fit
+
+                return plan_fit(recipe)
             case _:
                 return plan(recipe)
     except OSError as error:  # a path that the system does not take
@@ -109,6 +115,10 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_contest(recipe, control)
+        case CompressRecipe(target=Target()):
+            from deltaworks.studies.fitting import run_fit
+
+            report = run_fit(recipe, control)
         case _:
             report = run(recipe, control, resume=resume)
     control.report(Finished(report.as_json()))

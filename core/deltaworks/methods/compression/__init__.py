@@ -16,6 +16,7 @@ from deltaworks.methods.compression import (
     lossless,
     low_rank,
     magnitude,
+    rdc,
     sign,
 )
 from deltaworks.methods.method import CompressionMethod, index
@@ -32,6 +33,7 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     delta_come.METHOD,
     group_dropout.METHOD,
     base_shift.METHOD,
+    rdc.METHOD,
     bitdelta.METHOD,
     gptq.METHOD,
     deltazip.METHOD,

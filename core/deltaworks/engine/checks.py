@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deltaworks.checkpoints.checkpoint import Checkpoint
-from deltaworks.errors import AppError, FileError, MismatchError, OptionError, SpaceError
+from deltaworks.engine.devices import device_fault
+from deltaworks.errors import AppError, FileError, MismatchError, SpaceError
 from deltaworks.formatting import size
 
 _RESERVE_BYTES = 5_000_000_000
@@ -51,10 +52,9 @@ def check_target(
 
 
 def check_device(device: str) -> list[AppError]:
-    """This version computes on the CPU."""
-    if device in {"cpu", "auto"}:
-        return []
-    return [OptionError(f"device '{device}' is not in this version", fix="Choose cpu.")]
+    """The device must be one that is here."""
+    fault = device_fault(device)
+    return [] if fault is None else [fault]
 
 
 def check_space(target: Path, n_bytes: int) -> list[AppError]:

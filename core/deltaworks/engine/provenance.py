@@ -31,6 +31,8 @@ def lasting_recipe(
     only: wherever and with however many threads it is made, it has the same bytes.
     """
     changes = {**_HOW, "output": Path(recipe.output).name}
+    if recipe.device.startswith("cuda"):
+        changes["device"] = "cuda:0"  # a GPU's last bits are not a CPU's
     if isinstance(recipe, RepairRecipe):
         changes["cache"] = ""
     return dump_recipe(recipe.model_copy(update=changes))

@@ -6,12 +6,16 @@ Each kind of job is imported when there is one of it, so that a start pays for o
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
+from deltaworks.engine.device_choice import resolve_device
+from deltaworks.engine.devices import open_link
 from deltaworks.engine.faults import placed
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError
-from deltaworks.progress import JobControl
+from deltaworks.numerics.device_link import computing_on
+from deltaworks.progress import JobControl, Warned
 from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, RepairRecipe
 
 EngineRecipe = CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe
@@ -58,13 +62,20 @@ def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> R
         AppError: it cannot be done; nothing is left behind.
     """
     try:
-        return _run(recipe, control, resume=resume)
+        recipe = recipe.model_copy(update={"device": resolve_device(recipe)})
+        warn = partial(_warn, control)
+        with computing_on(open_link(recipe.device, warn)):
+            return _run(recipe, control, resume=resume)
     except (OSError, MemoryError, RuntimeError) as error:
         # What failed outside of a work item, such as a journal on a full disk.
         found = placed(error, str(recipe.output))
         if isinstance(found, AppError):
             raise found from error
         raise
+
+
+def _warn(control: JobControl, text: str) -> None:
+    control.report(Warned(text))
 
 
 def _run(recipe: EngineRecipe, control: JobControl, *, resume: bool) -> Report:

@@ -80,6 +80,7 @@ class Method:
         needs: inputs it cannot do without.
         evidence: how sure we are that this is the authors' method.
         is_random: whether the seed changes the result.
+        decomposes: whether its time goes into decompositions, which a GPU does faster.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Method:
     needs: Needs = Needs()
     evidence: str = ""
     is_random: bool = False
+    decomposes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deltaworks.numerics.device_link import DeviceLink, HostBackend, computing_on
 from deltaworks.numerics.low_rank import (
     batched_svd,
     prefers_sketch,
@@ -183,13 +184,19 @@ def test_small_matrices_and_large_ranks_are_decomposed_as_a_whole() -> None:
     assert len(top_svd(_random(30, 40), 3).sigma) == 30
 
 
+@pytest.fixture
+def _all_sizes_go_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deltaworks.numerics.low_rank.device._LEAST_SIDE", 1)
+
+
+@pytest.mark.usefixtures("_all_sizes_go_to_the_device")
 @pytest.mark.parametrize("shape", [(3, 20, 30), (2, 30, 20), (1, 5, 5), (0, 4, 4)])
 def test_a_stack_is_decomposed_matrix_by_matrix(shape: tuple[int, int, int]) -> None:
     matrices = _random(*shape)
 
-    # Another name of the CPU stands in for a device.
-    for device in ("cpu", "cpu:0"):
-        found = batched_svd(matrices, device=device)
+    for link in (None, DeviceLink(HostBackend())):
+        with computing_on(link):
+            found = batched_svd(matrices)
 
         assert len(found) == len(matrices)
         for svd, matrix in zip(found, matrices, strict=True):
@@ -198,10 +205,12 @@ def test_a_stack_is_decomposed_matrix_by_matrix(shape: tuple[int, int, int]) -> 
             assert svd.is_whole
 
 
+@pytest.mark.usefixtures("_all_sizes_go_to_the_device")
 def test_a_device_gives_the_largest_triples_and_leaves_out_noise() -> None:
     matrices = torch.stack([_random(20, 30), _random(20, 2) @ _random(2, 30), torch.zeros(20, 30)])
 
-    few = batched_svd(matrices, 4, "cpu:0")
+    with computing_on(DeviceLink(HostBackend())):
+        few = batched_svd(matrices, 4)
 
     assert [len(svd.sigma) for svd in few] == [4, 2, 0]
     assert [svd.is_whole for svd in few] == [False, True, True]

@@ -189,6 +189,7 @@ METHOD = CompressionMethod(
     family="compression",
     summary="Thins singular vectors at random, the weaker ones more; the masks cost nothing.",
     source="arXiv:2504.13237",
+    decomposes=True,
     options=ImpartOptions,
     evidence="The authors' code was read; of the paper only the abstract.",
     is_random=True,

@@ -159,6 +159,7 @@ METHOD = CompressionMethod(
     family="compression",
     summary="Keeps the strongest directions of each change; can become a LoRA adapter.",
     source="arXiv:2406.08903 (baseline), arcee-ai/mergekit",
+    decomposes=True,
     options=LowRankOptions,
     evidence="The formula is the definition of truncation; nothing is uncertain.",
     encode=encode,

@@ -222,6 +222,7 @@ METHOD = CompressionMethod(
     family="compression",
     summary="Our own: puts every bit where it saves most error. Meets any size.",
     source="ours; docs/methods/rdc.md",
+    decomposes=True,
     options=RdcOptions,
     evidence="Our design; every figure is measured, none is a paper's.",
     encode=encode,

@@ -74,6 +74,7 @@ METHOD = MergingMethod(
     cost="N decompositions",
     summary="Adds to the mean of the models each one's main directions away from it.",
     source="arXiv:2412.12153",
+    decomposes=True,
     options=CartOptions,
     expert_options=CartExpertOptions,
     needs=Needs(base=False),

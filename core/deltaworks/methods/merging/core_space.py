@@ -91,6 +91,7 @@ METHOD = MergingMethod(
     cost="2 decompositions of all changes, one small merge",
     summary="Merges adapters inside the small space that all of them span.",
     source="arXiv:2509.17786, mergekit request 646",
+    decomposes=True,
     options=CoreSpaceOptions,
     expert_options=CoreSpaceExpertOptions,
     evidence="Built from memory of the paper; not compared with outputs.",

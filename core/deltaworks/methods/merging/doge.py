@@ -161,6 +161,7 @@ METHOD = MergingMethod(
     cost="N + 1 decompositions, 400 passes over N n, two surveys",
     summary="Learns without data a shared change that brings the merge near to every expert.",
     source="arXiv:2501.01230",
+    decomposes=True,
     options=DogeOptions,
     expert_options=DogeExpertOptions,
     evidence="Built from formulas read in published code; not compared with its outputs.",

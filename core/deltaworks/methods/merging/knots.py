@@ -112,6 +112,7 @@ METHOD = MergingMethod(
     cost="4 decompositions of (out, N in), three surveys",
     summary="Turns adapters into one common space, and lets the signs vote there.",
     source="arXiv:2410.19735",
+    decomposes=True,
     options=KnotsOptions,
     expert_options=KnotsExpertOptions,
     evidence="Built from formulas read in published code; not compared with its outputs.",

@@ -82,6 +82,7 @@ METHOD = MergingMethod(
     cost="N decompositions",
     summary="Keeps each expert's strong directions, scaled up to its whole strength.",
     source="arXiv:2502.10339",
+    decomposes=True,
     options=StarOptions,
     expert_options=StarExpertOptions,
     evidence="Built from formulas read in published code, the averaging from memory; not "

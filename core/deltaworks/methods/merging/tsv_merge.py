@@ -65,6 +65,7 @@ METHOD = MergingMethod(
     cost="N + 2 decompositions",
     summary="Keeps the main singular vectors of each expert and makes them orthogonal.",
     source="arXiv:2412.00081",
+    decomposes=True,
     options=TsvMergeOptions,
     expert_options=TsvMergeExpertOptions,
     evidence="Built from formulas read in published code; not compared with its outputs.",

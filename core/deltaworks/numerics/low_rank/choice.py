@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deltaworks.numerics.low_rank.device import device_svd, link_for
 from deltaworks.numerics.low_rank.gram import gram_svd
 from deltaworks.numerics.low_rank.record import Svd, nothing
 from deltaworks.numerics.low_rank.reference import reference_svd
@@ -33,7 +34,13 @@ def thin_svd(matrix: Tensor) -> Svd:
     """
     if min(matrix.shape) == 0:
         return nothing(matrix)
-    return gram_svd(matrix) or reference_svd(matrix)
+    return _elsewhere(matrix, min(matrix.shape)) or gram_svd(matrix) or reference_svd(matrix)
+
+
+def _elsewhere(matrix: Tensor, rank: int) -> Svd | None:
+    """Decompose on the job's device, if it has one and the matrix is large enough."""
+    link = link_for(*matrix.shape)
+    return next(device_svd(link, matrix[None], rank)) if link is not None else None
 
 
 def top_svd(matrix: Tensor, rank: int, name: str = "") -> Svd:
@@ -48,6 +55,9 @@ def top_svd(matrix: Tensor, rank: int, name: str = "") -> Svd:
     if side == 0 or rank <= 0:
         return nothing(matrix)
     rows, cols = matrix.shape
+    found = _elsewhere(matrix, min(rank, side))
+    if found is not None:
+        return found
     if prefers_sketch(rows, cols, rank):
         return sketched_svd(matrix, rank, name)
     if side < _LEAST_SIDE:

@@ -43,6 +43,7 @@ class Setup:
         cache: folder for models and results.
         mergekit: interpreter that has mergekit; empty when there is none.
         case: only cases whose name holds this text.
+        plain: whether plain scripts take part in merges.
     """
 
     size: str
@@ -51,6 +52,7 @@ class Setup:
     cache: Path
     mergekit: str = ""
     case: str = ""
+    plain: bool = False
 
     def wants(self, case: str) -> bool:
         """Whether a case is to be measured."""
@@ -77,6 +79,7 @@ class Result:
         output_bytes: of what it made; 0 when it made nothing.
         cpu_ratio: this one's CPU seconds over ours, median over the rounds; None for ours.
         wall_ratio: likewise for seconds on the clock.
+        engine_ratio: likewise for the work alone, where both tell it.
         note: what was found about the output.
     """
 
@@ -86,12 +89,18 @@ class Result:
     output_bytes: int = 0
     cpu_ratio: float | None = None
     wall_ratio: float | None = None
+    engine_ratio: float | None = None
     note: str = ""
     more: dict[str, Any] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
         """Give the middle of a measure over the runs."""
         return float(statistics.median(getattr(run, name) for run in self.runs))
+
+    def engine(self, name: str = "engine_cpu") -> float:
+        """Give the middle of what the work alone took, as the runs tell it; 0 for none."""
+        told = [run.told[name] for run in self.runs if name in run.told]
+        return float(statistics.median(told)) if told else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -142,6 +151,10 @@ def _compare(results: Sequence[Result]) -> None:
         rounds = list(zip(one.runs, ours.runs, strict=True))
         one.cpu_ratio = statistics.median(peer.cpu / mine.cpu for peer, mine in rounds)
         one.wall_ratio = statistics.median(peer.wall / mine.wall for peer, mine in rounds)
+        if one.engine() and ours.engine():
+            one.engine_ratio = statistics.median(
+                peer.told["engine_cpu"] / mine.told["engine_cpu"] for peer, mine in rounds
+            )
 
 
 def remove(path: Path) -> None:

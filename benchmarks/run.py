@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         cache=chosen.cache,
         mergekit=os.environ.get("MERGEKIT_PYTHON", ""),
         case=chosen.case,
+        plain=chosen.plain,
     )
     before = os.getloadavg()
     found: dict[str, list[Result]] = {}
@@ -94,6 +95,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", choices=models.SIZES, default="small", help="size of the models")
     parser.add_argument("--only", action="append", choices=SUBJECTS, help="may be repeated")
     parser.add_argument("--case", default="", metavar="TEXT", help="such as linear")
+    parser.add_argument("--plain", action="store_true", help="plain scripts merge as well")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="rounds, A B A B")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="0: as each likes")
     parser.add_argument("--json", type=Path, metavar="OUT", help="every run, as JSON")

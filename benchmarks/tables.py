@@ -10,8 +10,11 @@ _TITLES = (
     "case",
     "who",
     "CPU ratio",
+    "work alone",
     "wall ratio",
     "CPU s (kernel)",
+    "work alone CPU s",
+    "over floor",
     "wall s (fastest)",
     "anon MB",
     "RSS MB",
@@ -35,8 +38,11 @@ def _cells(result: Result) -> Sequence[str]:
         result.case,
         result.contestant,
         _ratio(result.cpu_ratio),
+        _ratio(result.engine_ratio),
         _ratio(result.wall_ratio),
         f"{result.median('cpu'):.2f} ({result.median('system'):.2f})",
+        f"{result.engine():.2f}" if result.engine() else "",
+        _over_floor(result),
         f"{result.median('wall'):.2f} ({fastest:.2f})",
         _mb(result.median("anon")),
         _mb(result.median("rss")),
@@ -44,6 +50,16 @@ def _cells(result: Result) -> Sequence[str]:
         _mb(result.output_bytes),
         result.note,
     )
+
+
+def _over_floor(result: Result) -> str:
+    """Say how many times the floor the work took; of bytes alone where no other is known."""
+    floor = result.more.get("floor")
+    if not floor or not result.engine():
+        return ""
+    if floor["work"]:
+        return f"{result.engine() / floor['work']:.1f}"
+    return f"bytes: {result.engine() / floor['bytes']:.1f}"
 
 
 def _line(cells: Sequence[str]) -> str:

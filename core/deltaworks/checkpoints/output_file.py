@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import threading
@@ -126,8 +125,17 @@ class OutputFile:
         return data
 
     def hash_at(self, n_bytes: int, offset: int, control: JobControl) -> bytes:
-        """Hash what is on disk, piece by piece: blake2b of 128 bits."""
-        digest = hashlib.blake2b(digest_size=16)
+        """Hash what is on disk, piece by piece: blake3.
+
+        Flushed bytes are dropped from memory first, so that the disk is asked for them;
+        the others stay for whoever reads the file next.
+        """
+        from blake3 import blake3
+
+        digest = blake3()
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self._fd, offset, n_bytes, os.POSIX_FADV_DONTNEED)
         for at in range(offset, offset + n_bytes, _COPY_BYTES):
             control.check()
             digest.update(self.read_at(min(_COPY_BYTES, offset + n_bytes - at), at))
@@ -142,14 +150,11 @@ class OutputFile:
             self.write_at(data, target + at)
 
     def sync(self) -> None:
-        """Wait until the bytes are on the disk, and let reading back ask the disk for them."""
+        """Wait until the bytes are on the disk."""
         try:
             os.fsync(self._fd)
         except OSError as error:
             raise self._fault(error, 0) from error
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Let go of the file; closing twice is closing once."""

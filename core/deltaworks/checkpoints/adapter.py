@@ -43,7 +43,11 @@ class AdapterCheckpoint(Checkpoint):
     Attributes:
         adapter: what adapter_config.json says.
         base: the model it changes; None when not known.
+        is_float32: whether a float32 base is added to in float32, as PEFT does, and not in
+            float64. Other bases are the same either way but for a last bit.
     """
+
+    is_float32 = False
 
     def __init__(self, folder: Path, base: Checkpoint | None, *, owns_base: bool = False) -> None:
         self._owns_base = owns_base
@@ -136,11 +140,16 @@ class AdapterCheckpoint(Checkpoint):
         """Add s·B·A, so many rows at a time that little is dense at once."""
         left, right = self._factors(target.change)
         left = left if rows is None else left[rows]
-        scale = self.adapter.scale(target.change.module)
+        scale: Any = self.adapter.scale(target.change.module)
+        is_narrow = self.is_float32 and dtype == target.info.dtype == "F32"
+        if is_narrow:
+            left, right = left.astype(np.float32), right.astype(np.float32)
+            scale = np.float32(scale)
         out = np.empty(words.shape, dtype=NUMPY_DTYPE[target.info.dtype])
         step = max(1, _BLOCK_ELEMENTS // max(1, right.shape[1]))
         for at in range(0, len(words), step):
-            part = _wide(words[at : at + step], dtype)
+            piece = words[at : at + step]
+            part = piece.copy() if is_narrow else _wide(piece, dtype)
             part += scale * (left[at : at + step] @ right)
             out[at : at + step] = from_float(part, target.info.dtype)
         return out

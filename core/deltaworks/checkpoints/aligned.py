@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deltaworks.checkpoints.checkpoint import Checkpoint, Identity
 from deltaworks.checkpoints.tensors import TensorInfo
-from deltaworks.numerics.words import from_float, to_float32, words_tensor
+from deltaworks.numerics.words import from_float, tensor_words, to_float32, words_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,12 +112,12 @@ class AlignedCheckpoint(Checkpoint):
         return from_float(total / max(1, len(rows)), dtype)
 
     def _mean(self, name: str, stored: Words, dtype: str) -> Words:
-        """Give the mean of all rows with a token."""
+        """Give the mean of all rows that are no padding, summed as torch does it."""
         own = self._plan.own
-        total = to_float32(stored[own[own >= 0]], dtype).sum(axis=0, dtype=np.float64)
+        rows = stored[np.maximum(own, 0)]
         for row in np.flatnonzero(own == GIVEN).tolist():
-            total = total + to_float32(self._row(name, row, stored), dtype)
-        return from_float(total / max(1, int((own != MEAN).sum())), dtype)
+            rows[row] = self._row(name, row, stored)
+        return tensor_words(words_tensor(rows[own != MEAN], dtype).mean(dim=0))
 
     def read(self, name: str, rows: slice | None = None) -> Tensor:
         """Read a tensor as it is seen."""

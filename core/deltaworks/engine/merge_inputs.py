@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deltaworks.checkpoints import open_checkpoint
+from deltaworks.checkpoints.adapter import AdapterCheckpoint
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
@@ -72,6 +73,9 @@ def open_models(
         model = _open(expert.model, opened, roots, open_files, faults)
         if model is not None:
             opened[number] = model
+    for model in opened.values():
+        if isinstance(model, AdapterCheckpoint) and recipe.numerics != "app-fp32":
+            model.is_float32 = True
     return opened
 
 

@@ -11,6 +11,7 @@ from deltaworks.engine.merge_inputs import MergeModels
 from deltaworks.engine.merge_types import MergeTask, Source
 from deltaworks.errors import AppError, MismatchError
 from deltaworks.methods.merging import MERGING
+from deltaworks.methods.merging.mergekit_numerics import in_mergekits_order
 from deltaworks.methods.method import MergingMethod
 from deltaworks.options import Options, read_options
 from deltaworks.recipes.mergekit_methods import required_options
@@ -156,6 +157,9 @@ class Sorter:
             )
         options = self._options(method.options, tensor.options, f"method '{method.id}'")
         base = tensor.base if takes_base(method) else None
+        if self._recipe.numerics != "app-fp32":
+            each = [source.options for source in sources if source.options is not None]
+            method = in_mergekits_order(method, each, out.n_elements)
         return MergeTask(
             out,
             tuple(sources),

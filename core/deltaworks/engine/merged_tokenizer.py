@@ -35,9 +35,9 @@ def tokenizer_files(job: MergeJob) -> tuple[Files, list[str]]:
     }
     notes = []
     tokens = alignment.tokens
-    if tokens is not None and TOKENIZER in donor.side_files:
-        if tokens.document != read_object(donor.side_files[TOKENIZER]):
-            notes += _built(files, donor, job)
+    stored = donor.side_files.get(TOKENIZER)
+    if tokens is not None and stored is not None and tokens.document != read_object(stored):
+        notes += _built(files, donor, job)
     notes += _differences(job, donor)
     notes += _templated(files, job)
     return files, notes

@@ -47,6 +47,7 @@ def test_ids_are_the_known_ones() -> None:
         *("breadcrumbs-ties", "della", "della-linear", "sce", "ram", "ramplus-tl", "model-stock"),
         *("consensus-ta", "tsv-merge", "iso-c", "iso-cts", "star", "cart", "wudi", "doge-ta"),
         *("pcb", "ties-global", "localize-and-stitch", "magmax", "knots", "core-space"),
+        *("activation-ties", "align"),
         *("emr", "tall-mask", "channel-merging", "fisher", "regmean"),
     }
     assert set(SAFETY) == {

@@ -47,5 +47,7 @@ MERGING: Table[MergingMethod] = Table(
         "channel-merging": "channel_merging.METHOD",
         "fisher": "fisher.METHOD",
         "regmean": "regmean.REGMEAN",
+        "activation-ties": "activation_ties.METHOD",
+        "align": "align.METHOD",
     },
 )

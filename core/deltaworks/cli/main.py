@@ -15,6 +15,7 @@ import typer.core
 
 from deltaworks.cli import (
     asking,
+    comparing,
     contests,
     documents,
     listing,
@@ -72,6 +73,7 @@ for command in (
     repairing.repair,
     measuring.evaluate,
     measuring.sweep,
+    comparing.compare_methods,
     contests.compare_merges,
     packages.channel_merge,
     packages.materialise,

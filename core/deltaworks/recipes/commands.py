@@ -12,9 +12,11 @@ from deltaworks.recipes.naming import delta_name, display_name, distinct, settin
 from deltaworks.recipes.schema import (
     Calibration,
     ChannelMergeRecipe,
+    ComparisonRecipe,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
+    ExtractRecipe,
     GenerateRecipe,
     MergeRecipe,
     ModelRef,
@@ -48,7 +50,7 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(["rebuild", recipe.delta.path, *base, "-o", recipe.output])
         case MergeRecipe():
             return _line(["merge", file, recipe.output])
-        case ContestRecipe() | ChannelMergeRecipe():
+        case ComparisonRecipe() | ContestRecipe() | ChannelMergeRecipe():
             return _line(["run", file])
         case SweepRecipe():
             return _line(["sweep", file])
@@ -56,6 +58,8 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(_repair(recipe))
         case RepairSweepRecipe():
             return _line(["run", file])
+        case ExtractRecipe():
+            return _line(_extract(recipe))
         case EvaluateRecipe():
             return _line(_evaluate(recipe))
         case GenerateRecipe():
@@ -139,6 +143,12 @@ def _repair(recipe: RepairRecipe) -> list[str]:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if recipe.other_tensors != "method":
         words += ["--others", recipe.other_tensors]
+    return [*words, "-o", recipe.output]
+
+
+def _extract(recipe: ExtractRecipe) -> list[str]:
+    words = ["extract-lora", recipe.base.path, recipe.expert.path, "--rank", str(recipe.rank)]
+    words += ["--energy", f"{recipe.energy:g}"] if recipe.energy else []
     return [*words, "-o", recipe.output]
 
 

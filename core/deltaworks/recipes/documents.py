@@ -14,9 +14,11 @@ from deltaworks.errors import FileError, OptionError
 from deltaworks.recipes.mergekit import from_mergekit, is_mergekit
 from deltaworks.recipes.schema import (
     ChannelMergeRecipe,
+    ComparisonRecipe,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
+    ExtractRecipe,
     GenerateRecipe,
     MergeRecipe,
     RebuildRecipe,
@@ -31,10 +33,12 @@ _KINDS: dict[str, type[BaseModel]] = {
     "sweep": SweepRecipe,
     "merge": MergeRecipe,
     "compare-merges": ContestRecipe,
+    "compare-methods": ComparisonRecipe,
     "channel-merge": ChannelMergeRecipe,
     "repair": RepairRecipe,
     "repair-sweep": RepairSweepRecipe,
     "rebuild": RebuildRecipe,
+    "extract": ExtractRecipe,
     "evaluate": EvaluateRecipe,
     "generate": GenerateRecipe,
 }

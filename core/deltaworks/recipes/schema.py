@@ -302,6 +302,28 @@ class CoefficientSearch(Document):
     trials: int = Field(default=24, ge=4, le=10_000, description="Merges to try for each method.")
 
 
+class ComparisonRecipe(Common):
+    """Compress experts by every method at equal bits, and measure what is left."""
+
+    kind: Literal["compare-methods"] = "compare-methods"
+    base: ModelRef
+    experts: tuple[ModelRef, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(
+        default=(), description="Ids; empty: every lossy method whose needs are met."
+    )
+    bits: tuple[float, ...] = Field(
+        default=(4.0, 2.0, 1.0, 0.5, 0.25),
+        min_length=1,
+        description="Budgets: bits a weight of the compressed tensors, all that is stored counted.",
+    )
+    scope: Scope = "linear2d"
+    calibration: Calibration = Calibration()
+    evaluation: str = Field(
+        default="", description="Folder with a suite.json; empty: weights only."
+    )
+    output: str
+
+
 class ContestRecipe(Common):
     """Merge the same experts by many methods, measure every result, name the best."""
 
@@ -346,6 +368,19 @@ class RebuildRecipe(Common):
     output: str
 
 
+class ExtractRecipe(Common):
+    """Base and fine-tune in, a PEFT LoRA adapter out."""
+
+    kind: Literal["extract"] = "extract"
+    base: ModelRef
+    expert: ModelRef
+    rank: int = Field(default=128, ge=1, description="Of every layer at most.")
+    energy: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="Share of each change to keep; 0 takes the rank."
+    )
+    output: str
+
+
 class EvaluateRecipe(Common):
     """Measure a model, alone or against the expert it stands for."""
 
@@ -377,7 +412,9 @@ Recipe = Annotated[
     | RepairRecipe
     | RepairSweepRecipe
     | RebuildRecipe
+    | ExtractRecipe
     | EvaluateRecipe
+    | ComparisonRecipe
     | ContestRecipe
     | ChannelMergeRecipe
     | GenerateRecipe,

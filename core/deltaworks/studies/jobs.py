@@ -13,6 +13,7 @@ from deltaworks.errors import OptionError
 from deltaworks.progress import Finished, JobControl
 from deltaworks.recipes.schema import (
     ChannelMergeRecipe,
+    ComparisonRecipe,
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
@@ -57,6 +58,10 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.merge_contest import plan_contest
 
                 return plan_contest(recipe)
+            case ComparisonRecipe():
+                from deltaworks.studies.comparison import plan_comparison
+
+                return plan_comparison(recipe)
             case CompressRecipe(target=Target()):
                 from deltaworks.studies.fitting import plan_fit
 
@@ -81,7 +86,8 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
         AppError: it cannot be done; nothing is left behind.
     """
     if resume and isinstance(
-        recipe, RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ContestRecipe
+        recipe,
+        RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ComparisonRecipe | ContestRecipe,
     ):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")
@@ -115,6 +121,11 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_contest(recipe, control)
+        case ComparisonRecipe():
+            from deltaworks.studies.comparison import run_comparison
+
+            _set_threads(recipe.threads)
+            report = run_comparison(recipe, control)
         case CompressRecipe(target=Target()):
             from deltaworks.studies.fitting import run_fit
 

@@ -17,6 +17,7 @@ from deltaworks.recipes.schema import (
     CompressRecipe,
     ContestRecipe,
     EvaluateRecipe,
+    ExtractRecipe,
     GenerateRecipe,
     Recipe,
     RepairSweepRecipe,
@@ -49,6 +50,11 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.generate import plan_generate
 
                 return plan_generate(recipe)
+            case ExtractRecipe():
+                from deltaworks.engine.extract import open_extract
+
+                with ExitStack() as open_files:
+                    return open_extract(recipe, open_files).plan()
             case ChannelMergeRecipe():
                 from deltaworks.engine.channel_merge import open_channel_merge
 
@@ -87,7 +93,8 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
     """
     if resume and isinstance(
         recipe,
-        RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ComparisonRecipe | ContestRecipe,
+        (RepairSweepRecipe | EvaluateRecipe | GenerateRecipe | ComparisonRecipe | ContestRecipe)
+        | ExtractRecipe,
     ):
         what = f"a recipe of kind '{recipe.kind}' cannot be resumed"
         raise OptionError(what, fix="Run it from its beginning.")
@@ -112,6 +119,10 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_generate(recipe, control)
+        case ExtractRecipe():
+            from deltaworks.engine.extract import run_extract
+
+            report = run_extract(recipe, control)
         case ChannelMergeRecipe():
             from deltaworks.engine.channel_merge import run_channel_merge
 

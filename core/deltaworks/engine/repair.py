@@ -66,7 +66,8 @@ def run_repair(recipe: RepairRecipe, control: JobControl, *, resume: bool = Fals
                 run.warn(warning)
             with Statistics(job, run) as statistics:
                 job = _surveyed(job, statistics)
-                facts, n_bytes = _write(job, plan.items, statistics, run, resume=resume)
+                items = tuple(item for item in plan.items if item.stage == "tensors")
+                facts, n_bytes = _write(job, items, statistics, run, resume=resume)
             run.finish()
             report = run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
         return replace(report, results={**report.results, "repair": facts})

@@ -278,8 +278,8 @@ def disk_bytes(method: SafetyMethod, aligned: Checkpoint, names: Sequence[str], 
 
 
 def plan_of(job: RepairJob) -> Plan:
-    """Give the plan; one item a tensor."""
-    items = tuple(_item(job, task) for task in job.tasks.values())
+    """Give the plan: passes of texts through models, then one item a tensor."""
+    items = (*_passes(job), *(_item(job, task) for task in job.tasks.values()))
     n_bytes = sum(task.info.nbytes for task in job.tasks.values())
     if job.keeps_adapter:
         n_bytes = sum(path.stat().st_size for path in job.tuned.weight_files)
@@ -297,6 +297,23 @@ def plan_of(job: RepairJob) -> Plan:
         original_bytes=job.tuned.nbytes,
         notes=(*job.notes, *checks.space_note(job.target, n_bytes + extra + statistics)),
     )
+
+
+def _passes(job: RepairJob) -> Iterator[WorkItem]:
+    """What collecting statistics reads and holds."""
+    from deltaworks.calibration.costs import gram_cost
+    from deltaworks.calibration.fisher import GROUP_BYTES
+
+    recipe = job.recipe
+    if "fisher" in job.statistics:
+        sums = 8 * sum(job.aligned.info(name).n_elements for name in job.repaired)
+        held = 4 * job.aligned.n_parameters + min(GROUP_BYTES, sums)
+        yield WorkItem("importance", "statistics", job.aligned.nbytes, 0, held)
+    if "gram" in job.statistics:
+        assert job.method.gram_of is not None
+        model = job.aligned if job.method.gram_of[0] == "aligned" else job.tuned
+        cost = gram_cost(model, recipe.samples * recipe.tokens, list(job.repaired))
+        yield WorkItem("inputs of layers", "statistics", model.nbytes, 0, cost.memory_bytes)
 
 
 def _rank_bytes(job: RepairJob, name: str) -> int:

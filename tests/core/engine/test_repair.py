@@ -132,6 +132,7 @@ def test_layers_are_what_the_method_gives_with_their_inputs(
     from deltaworks.inference.tokenizing import load_tokenizer
     from deltaworks.methods import safety_method
     from deltaworks.methods.method import RepairInputs, TensorSpec
+    from deltaworks.methods.safety.safe_delta import SafeDeltaOptions
 
     recipe = repairing("safe-delta", rho=0.4, recipe={"safety": str(safety), "out_dtype": "F32"})
     run(recipe, JobControl())
@@ -147,7 +148,7 @@ def test_layers_are_what_the_method_gives_with_their_inputs(
                 gram = grams.read(name)
                 spec = TensorSpec(name, tuple(aligned.shape))
                 inputs = RepairInputs(spec, aligned, tuned, gram=lambda g=gram: g)  # type: ignore[misc]
-                wanted = method.repair(inputs, method.options(rho=0.4)).tensor
+                wanted = method.repair(inputs, SafeDeltaOptions(rho=0.4)).tensor
                 assert torch.allclose(_loaded(recipe.output)[name], wanted, atol=2e-6)
 
 
@@ -620,7 +621,7 @@ def test_matrices_stored_the_other_way_round_are_turned(tmp_path: Path) -> None:
         with torch.no_grad():
             for key, weight in model.named_parameters():
                 if "c_" in key:
-                    weight += 0.01 * torch.randn_like(weight)
+                    weight.data += 0.01 * torch.randn_like(weight)
     recipe = parse_recipe(
         {
             "kind": "repair",
@@ -636,7 +637,8 @@ def test_matrices_stored_the_other_way_round_are_turned(tmp_path: Path) -> None:
     run(recipe, JobControl())
 
     name = "transformer.h.0.mlp.c_fc.weight"
-    aligned, tuned, out = (_loaded(one)[name] for one in (*folders, recipe.output))
+    places: list[Path | str] = [*folders, recipe.output]
+    aligned, tuned, out = (_loaded(one)[name] for one in places)
     assert aligned.shape == (24, 96)
     vector, delta = (aligned - tuned).T, (tuned - aligned).T
     expected = aligned + ((vector @ vector.T @ delta) / vector.norm()).T

@@ -16,7 +16,7 @@ import numpy as np
 
 from deltaworks.methods.compression import dare, impart, low_rank, sign
 from deltaworks.methods.compression.parts import finite_delta, take
-from deltaworks.methods.method import CompressionMethod, SizeOption, TensorPair
+from deltaworks.methods.method import CompressionMethod, TensorPair
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -238,5 +238,4 @@ METHOD = CompressionMethod(
     payload_bits=payload_bits,
     triples=triples,
     working_bytes=64,
-    size_option=SizeOption("second_bits", 1e-2, 16.0, grows=True),
 )

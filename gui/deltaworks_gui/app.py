@@ -172,7 +172,9 @@ def make_context(
     return AppContext(
         home=home,
         library=Library(home),
-        queue=JobQueue(lanes or default_lanes(), home.root / "queue.json"),
+        queue=JobQueue(
+            lanes or default_lanes(cpu_only=options.safe_mode), home.root / "queue.json"
+        ),
         tasks=TaskPool(),
         settings=settings,
         theme=theme,
@@ -182,12 +184,20 @@ def make_context(
     )
 
 
-def default_lanes() -> list[LaneSpec]:
-    """One lane a device: for now the CPU's."""
+def default_lanes(*, cpu_only: bool = False) -> list[LaneSpec]:
+    """One lane a device: the CPU's, and one for every GPU that is found."""
+    from functools import partial
+
+    from deltaworks.engine.devices import detect
     from deltaworks_gui.lanes.engines import ProcessEngine
     from deltaworks_gui.lanes.lane import LaneSpec
 
-    return [LaneSpec("cpu", "CPU", ProcessEngine)]
+    lanes = [LaneSpec("cpu", "CPU", ProcessEngine)]
+    for number, gpu in enumerate(() if cpu_only else detect()[1:]):
+        # The engine of a lane sees its own GPU alone, so to it that one is the first.
+        engine = partial(ProcessEngine, gpu=gpu.visible)
+        lanes.append(LaneSpec(f"gpu{number}", gpu.title, engine, gpu.total_bytes, "cuda:0"))
+    return lanes
 
 
 def make_window(context: AppContext, book: LogBook) -> MainWindow:

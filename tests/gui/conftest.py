@@ -69,6 +69,7 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.scripts: list[Script] = []
         self.recipes: list[dict[str, Any]] = []
+        self.hows: list[dict[str, Any]] = []
         self.engines = 0
         self.memory = 0
 
@@ -86,6 +87,7 @@ class ScriptedEngine:
                 return
             if message[0] == "run":
                 self.recipes.append(message[2])
+                self.hows.append(message[3])
                 script = (
                     self.scripts.pop(0)
                     if len(self.scripts) > 1

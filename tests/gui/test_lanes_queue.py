@@ -234,6 +234,39 @@ def test_retry_runs_the_frozen_recipe_again(queue: JobQueue, qtbot: QtBot, engin
     assert engine.recipes == [{"kind": "fake", "seed": 7}] * 2
 
 
+def test_retry_goes_on_where_an_engine_died(
+    queue: JobQueue, qtbot: QtBot, engine: Any, script: Any
+) -> None:
+    engine.scripts = [script(dies=True, ends_at=5), script()]
+    job = queue.submit("killed", {"kind": "fake"})
+    wait_for(qtbot, queue, job, S.FAILED)
+
+    again = queue.retry(job.id)
+    wait_for(qtbot, queue, again, S.SUCCEEDED)
+    fresh = queue.retry(again.id)
+    wait_for(qtbot, queue, fresh, S.SUCCEEDED)
+
+    assert [how["resume"] for how in engine.hows] == [False, True, False]
+
+
+def test_a_job_knows_the_state_of_its_inputs_when_it_was_queued(
+    queue: JobQueue, qtbot: QtBot, engine: Any, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(b"before")
+    queue.hold(True)
+    job = queue.submit("one", {"kind": "fake", "base": {"path": str(model)}})
+    qtbot.waitUntil(lambda: bool(queue.job(job.id).inputs))  # type: ignore[union-attr]  # it is there
+    facts = model.stat()
+    model.write_bytes(b"afterwards")
+
+    queue.hold(False)
+    wait_for(qtbot, queue, job, S.SUCCEEDED)
+
+    known = {str(model): [6, facts.st_mtime_ns, facts.st_ino]}
+    assert engine.hows[0]["inputs"] == known
+
+
 def test_queued_jobs_can_be_put_in_another_order(queue: JobQueue) -> None:
     queue.hold(True)
     one, two, three = (queue.submit(name, {}) for name in ("one", "two", "three"))

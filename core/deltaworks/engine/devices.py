@@ -113,6 +113,29 @@ def _gpus() -> Iterator[Device]:
             pynvml.nvmlShutdown()
 
 
+def used_bytes(gpu: str, pid: int) -> int:
+    """Memory that one process uses on a GPU; 0 where that cannot be told.
+
+    Args:
+        gpu: its number, as ``Device.visible`` says.
+        pid: of the process.
+    """
+    if find_spec("pynvml") is None:
+        return 0
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError, ValueError):
+        pynvml.nvmlInit()
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(int(gpu))
+            for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                if one.pid == pid:
+                    return int(one.usedGpuMemory or 0)
+        finally:
+            pynvml.nvmlShutdown()
+    return 0
+
+
 def _visible(count: int) -> Sequence[int]:
     """Give the GPUs that this process may use, in the order of their names in torch."""
     text = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,10 +1,13 @@
 """The engine's process: jobs come through a pipe, events go back.
 
-Messages in: ``("run", job_id, recipe)``, ``("cancel", job_id)``, ``("pause", job_id)``,
-``("resume", job_id)``, ``("quit",)``. Messages out: ``("ready", versions)`` once, then of
-every job ``("event", job_id, event)``…, ``("paused", job_id)`` whenever it has come to rest,
-mostly ``("failed", job_id, error, details)`` or ``("stopped", job_id)`` when it did not
-succeed, and always ``("ended", job_id)`` last.
+Messages in: ``("run", job_id, recipe)`` or ``("run", job_id, recipe, how)``, where ``how`` may
+hold ``resume`` (go on from what a killed run has left), ``inputs`` (states of the input files when
+the job was queued) and ``log`` (a file for the job's own log), ``("cancel", job_id)``,
+``("pause", job_id)``, ``("resume", job_id)``, ``("quit",)``. Messages out:
+``("ready", versions)`` once, then of every job ``("event", job_id, event)``…,
+``("paused", job_id)`` whenever it has come to rest, mostly
+``("failed", job_id, error, details)`` or ``("stopped", job_id)`` when it did not succeed, and
+always ``("ended", job_id)`` last.
 """
 
 from __future__ import annotations
@@ -23,9 +26,14 @@ from deltaworks.engine.environment import versions
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.progress import Event, JobControl, Progress
 from deltaworks.recipes import parse_recipe
+from deltaworks.studies.job_logs import job_log
+from deltaworks.studies.queued import check_queued
+from deltaworks.studies.releasing import release_memory
 
 log = logging.getLogger(__name__)
 
+RESUMABLE = frozenset({"compress", "merge", "rebuild", "repair", "sweep"})
+"""Kinds of jobs that a killed run leaves a journal of; others begin again."""
 _BETWEEN = 0.1
 """Seconds between two reports of progress; other events are never held back."""
 
@@ -44,8 +52,10 @@ class _Server:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._orders: SimpleQueue[tuple[str, dict[str, Any]] | None] = SimpleQueue()
+        self._orders: SimpleQueue[tuple[str, dict[str, Any], dict[str, Any]] | None]
+        self._orders = SimpleQueue()
         self._controls: dict[str, JobControl] = {}
+        self._kind = ""
 
     def serve(self) -> None:
         self._send("ready", versions())
@@ -71,9 +81,9 @@ class _Server:
     def _hear(self, word: str, rest: list[Any]) -> None:
         job_id = rest[0]
         if word == "run":
-            rested = functools.partial(self._send, "paused", job_id)
+            rested = functools.partial(self._rest, job_id)
             self._controls[job_id] = JobControl(_Thinned(self, job_id), rested=rested)
-            self._orders.put((job_id, rest[1]))
+            self._orders.put((job_id, rest[1], rest[2] if len(rest) > 2 else {}))
             return
         control = self._controls.get(job_id)
         if control is None:
@@ -87,13 +97,17 @@ class _Server:
         else:
             log.warning("unknown word %r", word)
 
-    def _run(self, job_id: str, recipe: dict[str, Any]) -> None:
-        control = self._controls[job_id]
-        try:
-            from deltaworks.studies.jobs import run_job
+    def _rest(self, job_id: str) -> None:
+        """Give memory back, then say that the job has come to rest."""
+        release_memory(keeps_model=self._kind == "generate")
+        self._send("paused", job_id)
 
-            control.check()
-            run_job(parse_recipe(recipe), control)
+    def _run(self, job_id: str, recipe: dict[str, Any], how: dict[str, Any]) -> None:
+        control = self._controls[job_id]
+        self._kind = str(recipe.get("kind", ""))
+        try:
+            with job_log(how.get("log", ""), job_id):
+                _do(recipe, control, how)
         except CancelledError:
             self._send("stopped", job_id)
         except AppError as error:
@@ -136,6 +150,16 @@ class _Thinned:
                 return False
             self._told_at = now
             return True
+
+
+def _do(recipe: dict[str, Any], control: JobControl, how: dict[str, Any]) -> None:
+    from deltaworks.studies.jobs import run_job
+
+    control.check()
+    check_queued(how.get("inputs", {}))
+    parsed = parse_recipe(recipe)
+    resume = bool(how.get("resume")) and parsed.kind in RESUMABLE
+    run_job(parsed, control, resume=resume)
 
 
 def _details(error: BaseException) -> str:

@@ -138,7 +138,9 @@ class JobBoard:
         """Take in what was on disk; what was at work then is interrupted now."""
         for job in jobs:
             if job.state in AT_WORK:
-                job = replace(job, state=JobState.INTERRUPTED, remaining_seconds=None)
+                job = replace(
+                    job, state=JobState.INTERRUPTED, remaining_seconds=None, was_cut_off=True
+                )
             self._jobs[job.id] = job
             if job.state is JobState.QUEUED:
                 self._order.append(job.id)

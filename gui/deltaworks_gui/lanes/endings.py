@@ -39,6 +39,7 @@ def changes_at_end(job: Job, news: Ended) -> dict[str, Any]:
         "warnings": _warnings(job, news),
         "remaining_seconds": None,
         "is_counting": False,
+        "was_cut_off": news.outcome in ("died", "closed"),
     }
     if news.report is not None:
         changes["report"] = news.report

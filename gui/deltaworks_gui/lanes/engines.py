@@ -43,10 +43,12 @@ class ProcessEngine:
 
     Args:
         threads: cores it may compute on; 0 leaves one to the window.
+        gpu: the only GPU that it sees, as ``CUDA_VISIBLE_DEVICES`` numbers it; empty for none.
     """
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(self, threads: int = 0, gpu: str = "") -> None:
         self._threads = threads
+        self._gpu = gpu
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
@@ -55,7 +57,10 @@ class ProcessEngine:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=run_engine, args=(theirs, self._threads), name="deltaworks-engine", daemon=True
+            target=run_engine,
+            args=(theirs, self._threads, self._gpu),
+            name="deltaworks-engine",
+            daemon=True,
         )
         self._process.start()
         theirs.close()
@@ -72,11 +77,15 @@ class ProcessEngine:
         return self._process is not None and self._process.is_alive()
 
     def memory_bytes(self) -> int:
-        """Resident memory of the process."""
+        """Resident memory of the process; on a GPU's lane, its memory there."""
         import psutil
 
         if self.pid is None:
             return 0
+        if self._gpu:
+            from deltaworks.engine.devices import used_bytes
+
+            return used_bytes(self._gpu, self.pid)
         try:
             return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:
@@ -113,6 +122,10 @@ class ProcessEngine:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         if name == "SIGKILL":
             return "ended by the system (SIGKILL), most often for want of memory"
+        if name == "SIGBUS":
+            return "a file that it was reading was cut short, or its disk failed (SIGBUS)"
+        if name == "SIGABRT":
+            return "a library gave up (SIGABRT), most often for want of memory"
         return f"ended by signal {name}"
 
 

@@ -47,6 +47,9 @@ MOVES: dict[JobState, frozenset[JobState]] = {
 }
 """Every allowed move. Anything else is a bug and raises."""
 
+SWEEPS = frozenset({"sweep", "repair-sweep"})
+"""Kinds of recipe whose jobs speak through the Results page."""
+
 FULL = 1000
 """Progress of a job that is done."""
 
@@ -74,6 +77,8 @@ class Job:
         warnings: of the run.
         report: plain JSON data, once it succeeded.
         output: what it made, for the table.
+        inputs: states of its input files when it was queued; empty before they are known.
+        was_cut_off: its engine ended under it, so that it may go on from what lies on disk.
     """
 
     id: str
@@ -95,6 +100,8 @@ class Job:
     warnings: tuple[str, ...] = ()
     report: dict[str, Any] | None = field(default=None, repr=False)
     output: str = ""
+    inputs: dict[str, list[int]] = field(default_factory=dict, repr=False)
+    was_cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

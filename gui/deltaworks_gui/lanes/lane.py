@@ -130,7 +130,7 @@ class LaneWorker(QObject):
     def _drive(self, run: _Run, order: RunOrder) -> None:
         connection = self._connect()
         with contextlib.suppress(OSError):  # it may be gone already; its last words say why
-            connection.send(("run", order.job_id, order.recipe))
+            connection.send(("run", order.job_id, order.recipe, order.how))
         while run.outcome is None:
             if connection.poll(POLL_S):
                 self._hear(run, connection.recv())
@@ -261,12 +261,18 @@ class LaneWorker(QObject):
 
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
-    """A device that gets a lane, and how its engine is made."""
+    """A device that gets a lane, and how its engine is made.
+
+    Args:
+        device: what the engine calls it, whose process sees this one alone; empty leaves
+            what recipes say.
+    """
 
     id: str
     title: str
     make_engine: Callable[[], Engine] = field(repr=False)
     total_bytes: int = 0
+    device: str = ""
 
 
 class LaneThread(QObject):

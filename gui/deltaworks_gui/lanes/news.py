@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from deltaworks.progress import Measured, Warned
@@ -12,10 +12,15 @@ Outcome = Literal["finished", "failed", "stopped", "died", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """Run this job next."""
+    """Run this job next.
+
+    Args:
+        how: what the engine is told beside the recipe, as ``deltaworks.studies.serve`` says.
+    """
 
     job_id: str
     recipe: dict[str, Any]
+    how: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from deltaworks.progress import Measured
 from deltaworks_gui.lanes.advancing import changes_now
 from deltaworks_gui.lanes.board import AT_WORK, FRESH, JobBoard, is_over, kind_of
 from deltaworks_gui.lanes.endings import SameCause, changes_at_end, way_out
+from deltaworks_gui.lanes.freezing import Freezer
 from deltaworks_gui.lanes.jobs import ENDED, Job, JobState, Lane
 from deltaworks_gui.lanes.lane import LaneSpec, LaneThread
 from deltaworks_gui.lanes.news import Advanced, Ended, LaneNews, Rested, RunOrder, Told
@@ -89,6 +90,10 @@ class JobQueue(QObject):
         if path is not None:
             self._restore(read_queue(path))
             self._writer = QueueWriter(path, path.parent / "jobs")
+        self._logs = None if path is None else path.parent / "logs"
+        self._devices = {spec.id: spec.device for spec in lanes}
+        self._freezer = Freezer(self)
+        self._freezer.frozen.connect(self._on_frozen, Qt.ConnectionType.QueuedConnection)
         self._lanes = {
             spec.id: Lane(spec.id, spec.title, total_bytes=spec.total_bytes) for spec in lanes
         }
@@ -145,7 +150,11 @@ class JobQueue(QObject):
         """
         if lane not in self._lanes:
             raise KeyError(f"no lane {lane!r}; there are {', '.join(self._lanes)}")
-        job = self._board.add(name, recipe, lane)
+        return self._submit(name, recipe, lane)
+
+    def _submit(self, name: str, recipe: dict[str, Any], lane: str, **more: Any) -> Job:
+        job = self._board.change(self._board.add(name, recipe, lane), **more)
+        self._freezer.freeze(job.id, job.recipe)
         self.job_added.emit(job)
         self._save()
         self._dispatch()
@@ -191,10 +200,13 @@ class JobQueue(QObject):
         self._threads[job.lane].order("resume", job_id)
 
     def retry(self, job_id: str) -> Job:
-        """Run a job again with its frozen recipe: a new job, but for interrupted ones."""
+        """Run a job again with its frozen recipe: a new job, but for interrupted ones.
+
+        One whose engine ended under it goes on from what it has left on disk.
+        """
         job = self._board[job_id]
         if job.state is not JobState.INTERRUPTED:
-            return self.submit(job.name, job.recipe, job.lane)
+            return self._submit(job.name, job.recipe, job.lane, was_cut_off=job.was_cut_off)
         again = self._move(job, JobState.QUEUED, **FRESH)
         self._dispatch()
         return again
@@ -242,7 +254,8 @@ class JobQueue(QObject):
             thread.close()
         ended = [thread.wait(_WAIT_S) for thread in self._threads.values()]
         for job in self.busy:
-            self._finish(job, JobState.INTERRUPTED)
+            self._finish(job, JobState.INTERRUPTED, was_cut_off=True)
+        self._freezer.close()
         if self._writer is not None:
             self._writer.close()
         return all(ended)
@@ -300,7 +313,13 @@ class JobQueue(QObject):
         if job is not None:
             self._running_on[lane_id] = job.id
             self._move(job, JobState.PREPARING)
-            self._threads[lane_id].run(RunOrder(job.id, copy.deepcopy(job.recipe)))
+            recipe = copy.deepcopy(job.recipe)
+            if self._devices[lane_id] and "device" in recipe:
+                recipe["device"] = self._devices[lane_id]
+            how = {"resume": job.was_cut_off, "inputs": dict(job.inputs)}
+            if self._logs is not None:
+                how["log"] = str(self._logs / f"job-{job.id}.log")
+            self._threads[lane_id].run(RunOrder(job.id, recipe, how))
 
     def _restore(self, state: QueueState) -> None:
         self._past = PastJobs(state.biases)
@@ -323,6 +342,13 @@ class JobQueue(QObject):
         clock.go(self._clock())
         self._clocks[job.id] = clock
         return self._move(job, JobState.RUNNING, started_at=time.time())
+
+    @Slot(object, object)
+    def _on_frozen(self, job_id: str, states: dict[str, list[int]]) -> None:
+        job = self._board.get(job_id)
+        if job is not None and job.state is JobState.QUEUED:
+            self._board.change(job, inputs=states)
+            self._save()
 
     @Slot(object)
     def _on_advanced(self, news: Advanced) -> None:

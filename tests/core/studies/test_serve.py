@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from deltaworks.errors import FileError, OptionError
+from deltaworks.numerics.device_link import DeviceLink, HostBackend, computing_on
 from deltaworks.progress import Finished, JobControl, Progress
 from deltaworks.recipes import dump_recipe
+from deltaworks.studies.queued import states_of
+from deltaworks.studies.releasing import release_memory
 from deltaworks.studies.serve import serve
 
 if TYPE_CHECKING:
@@ -163,7 +171,7 @@ def test_the_process_goes_when_the_pipe_closes() -> None:
 def test_a_bug_ends_its_job_with_a_sentence_and_progress_is_thinned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def run_job(recipe: object, control: JobControl) -> None:
+    def run_job(recipe: object, control: JobControl, *, resume: bool) -> None:
         ours.send(("quit",))  # not before: it also stops what waits
         for done in range(1000):
             control.report(Progress(done, 1000))
@@ -187,6 +195,97 @@ def test_a_bug_ends_its_job_with_a_sentence_and_progress_is_thinned(
     assert heard[-1] == ("ended", "j")
     ours.close()
     theirs.close()
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], how: dict[str, Any]) -> Any:
+    """Serve one job in this process; give what ``run_job`` was told and what was said."""
+    told: list[bool] = []
+
+    def run_job(_recipe: object, control: JobControl, *, resume: bool = False) -> None:
+        told.append(resume)
+
+    monkeypatch.setattr("deltaworks.studies.jobs.run_job", run_job)
+    ours, theirs = multiprocessing.Pipe()
+    sending = threading.Thread(target=lambda: (serve(theirs), theirs.close()))
+    sending.start()
+    ours.send(("run", "j", recipe, how))
+    heard: list[tuple[Any, ...]] = []
+    while not heard or heard[-1] != ("ended", "j"):
+        assert ours.poll(PATIENCE)
+        heard.append(ours.recv())
+    ours.send(("quit",))
+    sending.join(10.0)
+    ours.close()
+    return told, heard
+
+
+def test_a_job_that_was_cut_off_goes_on_where_its_kind_can(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, tiny_expert: Path, tmp_path: Path
+) -> None:
+    can = compression(tiny_base, tiny_expert, tmp_path / "out")
+    cannot = {"kind": "evaluate", "model": {"path": "x"}}
+
+    assert asked(monkeypatch, can, {"resume": True})[0] == [True]
+    assert asked(monkeypatch, can, {"resume": False})[0] == [False]
+    assert asked(monkeypatch, can, {})[0] == [False]
+    assert asked(monkeypatch, cannot, {"resume": True})[0] == [False]
+
+
+def test_an_input_that_changed_since_it_was_queued_fails_the_job(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, tiny_expert: Path, tmp_path: Path
+) -> None:
+    expert = shutil.copytree(tiny_expert, tmp_path / "expert")
+    recipe = compression(tiny_base, expert, tmp_path / "out")
+    states = states_of(recipe)
+    assert len(states) == 2
+    assert asked(monkeypatch, recipe, {"inputs": states})[0] == [False]
+    with (expert / "model.safetensors").open("ab") as file:
+        file.write(b"x")
+
+    told, heard = asked(monkeypatch, recipe, {"inputs": states})
+
+    assert told == []
+    (failed,) = [message for message in heard if message[0] == "failed"]
+    assert "the input changed since the job was queued (it had" in str(failed[2])
+    assert "Run the job again with the file as it is now." in str(failed[2])
+
+
+def test_a_job_writes_a_log_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, tiny_expert: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "logs" / "job-j.log"
+    recipe = compression(tiny_base, tiny_expert, tmp_path / "out")
+
+    asked(monkeypatch, recipe, {"log": str(path)})
+    asked(monkeypatch, {"kind": "grow"}, {"log": str(path)})
+    (tmp_path / "file").write_text("")
+    asked(monkeypatch, recipe, {"log": str(tmp_path / "file" / "x.log")})
+
+    lines = path.read_text().splitlines()
+    assert "job j begins" in lines[0]
+    assert any("job j is done" in line for line in lines)
+    assert any("OptionError" in line for line in lines)
+
+
+def test_a_job_at_rest_gives_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deltaworks.studies import generate
+
+    closed: list[str] = []
+    files = ExitStack()
+    files.callback(closed.append, "the model")
+    held = SimpleNamespace(files=files, running=None, key="", device="cpu")
+    monkeypatch.setattr(generate, "_held", held)
+    link: Any = DeviceLink(HostBackend())
+    link.run(lambda x: (x,), torch.ones(1000))
+
+    with computing_on(link):
+        release_memory(keeps_model=True)
+        assert closed == []
+        assert not any(slot._bytes for slot in link._all)
+        release_memory()
+
+    assert closed == ["the model"]
+    assert generate._held is None
 
 
 def _all(pipe: Connection) -> Iterator[tuple[Any, ...]]:

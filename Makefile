@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test test-slow check format bench clean setup
+.PHONY: run test test-slow test-gpu faults check format bench clean setup
 
 setup: $(STAMP)
 
@@ -27,6 +27,13 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+# The long form: hundreds of kills and accidents, thousands of damaged files; some ten minutes.
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults -m "slow" -q $(ARGS)
+
+test-gpu: $(STAMP)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "gpu" $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

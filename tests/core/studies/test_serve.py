@@ -206,7 +206,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], how: dict[str
 
     monkeypatch.setattr("deltaworks.studies.jobs.run_job", run_job)
     ours, theirs = multiprocessing.Pipe()
-    sending = threading.Thread(target=lambda: (serve(theirs), theirs.close()))
+    sending = threading.Thread(target=serve, args=(theirs,))
     sending.start()
     ours.send(("run", "j", recipe, how))
     heard: list[tuple[Any, ...]] = []
@@ -215,7 +215,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], how: dict[str
         heard.append(ours.recv())
     ours.send(("quit",))
     sending.join(10.0)
-    ours.close()
+    for end in (ours, theirs):
+        end.close()
     return told, heard
 
 

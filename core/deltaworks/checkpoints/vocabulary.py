@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,16 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary | None:
         FileError: it is damaged.
     """
     path = checkpoint.side_files.get(TOKENIZER)
-    return None if path is None else vocabulary_of(read_object(path), path)
+    if path is None:
+        return None
+    facts = path.stat()
+    return _read(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, modified_ns: int, size_bytes: int) -> Vocabulary:  # noqa: ARG001
+    """Read a file once: a plan looks at it several times, and it has megabytes."""
+    return vocabulary_of(read_object(path), path)
 
 
 def vocabulary_of(document: Mapping[str, Any], path: Path) -> Vocabulary:

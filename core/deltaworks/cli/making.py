@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaworks.cli.documents import show_plan
 from deltaworks.cli.flags import (
     MEMORY,
     Base,
@@ -26,8 +27,12 @@ from deltaworks.cli.flags import (
     read_settings,
     reference,
 )
+from deltaworks.cli.output import say
 from deltaworks.cli.reports import show_report
 from deltaworks.cli.session import job
+
+if TYPE_CHECKING:
+    from deltaworks.recipes.schema import Recipe
 from deltaworks.cli.targets import read_target, show_fit
 
 
@@ -133,22 +138,54 @@ def merge(
     out_dtype: Annotated[
         str, typer.Option(help="Type of the result: F32, F16, BF16; the base's when not given.")
     ] = "",
+    numerics: Annotated[
+        str, typer.Option(help="app-fp32 or mergekit-0.1.5; as the file says when not given.")
+    ] = "",
+    vocabulary: Annotated[
+        str,
+        typer.Option(help="Models of different vocabularies: align, pad, truncate or refuse."),
+    ] = "",
+    unsafe_truncate_embeddings: Annotated[
+        bool, typer.Option("--unsafe-truncate-embeddings", help="The same as truncate.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the models and show the plan; merge nothing.")
+    ] = False,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Merge models as a file describes."""
-    from deltaworks.errors import OptionError
-    from deltaworks.recipes import load_recipe
-    from deltaworks.recipes.schema import MergeRecipe
+    from deltaworks.recipes import parse_recipe
+    from deltaworks.recipes.mergekit_documents import load_merges
+
+    changes = {
+        "out_dtype": out_dtype.upper(),
+        "numerics": numerics,
+        "vocabulary": "truncate" if unsafe_truncate_embeddings else vocabulary,
+    }
+    changes = {name: value for name, value in changes.items() if value}
+    recipes = [
+        parse_recipe(recipe.model_dump(mode="json") | changes, where=str(config))
+        for recipe in load_merges(config, output=str(out.absolute()))
+    ]
+    for number, recipe in enumerate(recipes):
+        if dry_run and number:
+            say(f"Merge {number + 1} of the file can be planned once the others are made.")
+        elif dry_run:
+            _show_dry_run(recipe, as_json=as_json)
+        else:
+            _run(recipe, resume=resume, as_json=as_json)
+
+
+def _run(recipe: Recipe, *, resume: bool, as_json: bool) -> None:
     from deltaworks.studies.jobs import run_job
 
-    recipe = load_recipe(config, output=str(out.absolute()))
-    if not isinstance(recipe, MergeRecipe):
-        raise OptionError(
-            f"this recipe is of kind '{recipe.kind}'", where=str(config), fix="Use 'run' for it"
-        )
-    if out_dtype:
-        recipe = recipe.model_copy(update={"out_dtype": out_dtype.upper()})
     with job() as control:
         report = run_job(recipe, control, resume=resume)
     show_report(report, as_json=as_json)
+
+
+def _show_dry_run(recipe: Recipe, *, as_json: bool) -> None:
+    from deltaworks.studies.jobs import plan_job
+
+    show_plan(plan_job(recipe), as_json=as_json)

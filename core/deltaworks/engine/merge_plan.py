@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import DTYPE_BYTES, FLOATING
 from deltaworks.engine import checks
+from deltaworks.engine.merge_checks import check_packed, checks_of, fault_check
 from deltaworks.engine.merge_facts import sparsifier_of
 from deltaworks.engine.merge_inputs import (
     BASE,
@@ -20,10 +21,11 @@ from deltaworks.engine.merge_inputs import (
     named_models,
     open_models,
 )
+from deltaworks.engine.merge_table import parameters_of
 from deltaworks.engine.merge_tasks import Sorter, known_options, takes_base
 from deltaworks.engine.merge_types import MergeTask, Source
 from deltaworks.engine.merge_vocabulary import Alignment, align
-from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
+from deltaworks.engine.plan_types import Check, OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
 from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergingMethod
@@ -106,18 +108,24 @@ class MergeJob:
 
     def plan(self) -> Plan:
         """Give the plan; its items know which rows of which tensor they treat."""
-        items = tuple(item for task in self.tasks.values() for item in self._items(task))
-        n_bytes = sum(task.info.nbytes for task in self.tasks.values())
-        extra = _SIDE_BYTES + sum(path.stat().st_size for path in self.leader.side_files.values())
-        extra += 200 * len(self.tasks)
+        output = self.output()
         plural = "s" * (len(self.experts) > 1)
         return Plan(
             title=f"Merge {len(self.experts)} expert{plural} with {self.method.title}",
-            items=items,
-            outputs=(OutputPlan(str(self.target), n_bytes, n_bytes + extra),),
+            items=tuple(item for task in self.tasks.values() for item in self._items(task)),
+            outputs=(output,),
             original_bytes=sum(expert.nbytes for expert in self.experts),
-            notes=(*self.notes, *checks.space_note(self.target, n_bytes + extra)),
+            notes=(*self.notes, *checks.space_note(self.target, output.bytes_high)),
+            checks=checks_of(self),
+            parameters=parameters_of(self),
         )
+
+    def output(self) -> OutputPlan:
+        """Say what will be written."""
+        n_bytes = sum(task.info.nbytes for task in self.tasks.values())
+        extra = _SIDE_BYTES + sum(path.stat().st_size for path in self.leader.side_files.values())
+        extra += 200 * len(self.tasks)
+        return OutputPlan(str(self.target), n_bytes, n_bytes + extra)
 
     def _items(self, task: MergeTask) -> Iterator[WorkItem]:
         info = task.info
@@ -159,13 +167,30 @@ class MergeJob:
 
 def open_merge(recipe: MergeRecipe, open_files: ExitStack, *, resume: bool = False) -> MergeJob:
     """Open and check everything; several faults are shown together."""
+    job, faults = examine_merge(recipe, open_files, resume=resume)
+    checks.raise_together(faults)
+    assert job is not None
+    return job
+
+
+def examine_merge(
+    recipe: MergeRecipe, open_files: ExitStack, *, resume: bool = False
+) -> tuple[MergeJob | None, list[AppError]]:
+    """Open and check everything.
+
+    Returns:
+        The job, None where the inputs or the method are not known; and every fault.
+    """
     faults: list[AppError] = list(checks.check_device(recipe.device))
     opened = open_models(recipe, open_files, faults)
     method = _method(recipe, faults)
-    checks.raise_together(faults)
-    assert method is not None
+    if faults or method is None:
+        return None, faults
+    labels = labels_of(recipe)
     faults += misfits(recipe, opened, takes_base=takes_base(method))
-    alignment = align(recipe, opened, labels_of(recipe), faults)
+    for place, model in opened.items():
+        faults += check_packed(labels[place], model)
+    alignment = align(recipe, opened, labels, faults)
     models = named_models(recipe, alignment.opened)
     sorter = Sorter(recipe, models, method)
     tasks = sorter.tasks(faults)
@@ -173,9 +198,18 @@ def open_merge(recipe: MergeRecipe, open_files: ExitStack, *, resume: bool = Fal
     job = MergeJob(recipe, models, method, tasks, notes, alignment)
     faults += checks.check_target(job.target, job.inputs)
     if not resume:  # what is there already takes no more space: the writer knows
-        faults += checks.check_space(job.target, job.plan().write_bytes)
-    checks.raise_together(faults)
-    return job
+        faults += checks.check_space(job.target, job.output().bytes_high)
+    return job, faults
+
+
+def preflight(recipe: MergeRecipe) -> tuple[Check, ...]:
+    """Look at everything before a merge; faults are among what was found, not raised."""
+    with ExitStack() as open_files:
+        job, faults = examine_merge(recipe, open_files)
+        found = checks_of(job) if job is not None and job.tasks else ()
+        made = tuple(map(fault_check, faults))
+        wrong = {check.subject for check in made}
+        return (*made, *(check for check in found if check.subject not in wrong))
 
 
 def _method(recipe: MergeRecipe, faults: list[AppError]) -> MergingMethod | None:

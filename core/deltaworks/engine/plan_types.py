@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,46 @@ class OutputPlan:
     bytes_high: int
 
 
+Level = Literal["ok", "note", "warning", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at before a merge, and what was found.
+
+    Args:
+        subject: families, tensors, dtypes, quantisation, vocabulary, tokenizers, heads,
+            adapters or recipe.
+        level: a fault keeps the job from running; a warning is for the user to weigh.
+        text: one sentence.
+    """
+
+    subject: str
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """Tensors of one layer that are made in the same way.
+
+    Args:
+        layer: in the result; None outside of layers.
+        tensors: their names inside the layer, or whole names outside of layers.
+        method: id; ``copy`` where nothing is merged.
+        sources: where they come from, ``a`` or ``a, layer 3`` where it is another one.
+        common: options of the method.
+        each: options of every source, in their order.
+    """
+
+    layer: int | None
+    tensors: tuple[str, ...]
+    method: str
+    sources: tuple[str, ...]
+    common: Mapping[str, Any]
+    each: tuple[Mapping[str, Any], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the cost panel, the disk check, the progress bar and the scheduler all read.
@@ -55,6 +97,8 @@ class Plan:
         outputs: what will be there afterwards.
         original_bytes: bytes of the fine-tuned models as distributed.
         notes: what the user should know before it runs (tensors kept exact, and why).
+        checks: what was looked at, of a merge.
+        parameters: resolved values, layer by layer, of a merge.
     """
 
     title: str
@@ -62,6 +106,8 @@ class Plan:
     outputs: tuple[OutputPlan, ...]
     original_bytes: int = 0
     notes: tuple[str, ...] = field(default=())
+    checks: tuple[Check, ...] = field(default=())
+    parameters: tuple[ParameterRow, ...] = field(default=())
 
     @property
     def read_bytes(self) -> int:

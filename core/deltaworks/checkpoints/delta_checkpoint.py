@@ -231,7 +231,8 @@ class DeltaCheckpoint(Checkpoint):
         if stored.transposed:
             tensor = tensor.mT.contiguous()
         is_right = not stored.tuned or not method.is_exact
-        if not (is_right or tensor_hash(tensor_words(tensor)) == stored.tuned):
+        found = "" if is_right else tensor_hash(tensor_words(tensor), like=stored.tuned)
+        if not (is_right or found == stored.tuned):
             text = "does not come back bit for bit"
             raise FileError(text, where=f"{place(self.path)}: {name}", fix=DAMAGED)
         return tensor
@@ -256,7 +257,8 @@ class DeltaCheckpoint(Checkpoint):
         fix = "Choose the base that the delta was made from."
         if name not in base:
             raise MismatchError(f"is not in the base {place(base.path)}", where=name, fix=fix)
-        if tensor_hash(base.read_words(name)) != self.manifest.base.tensors.get(name):
+        known = self.manifest.base.tensors.get(name)
+        if tensor_hash(base.read_words(name), like=known) != known:
             raise MismatchError(
                 f"differs in the base {place(base.path)} from the one in {self.manifest.base.id}",
                 where=name,

@@ -21,10 +21,23 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 2**20
 
 
-def tensor_hash(words: np.ndarray[Any, Any]) -> str:
-    """Hash a tensor's raw bytes in C order: blake2b of 128 bits, in hex."""
-    plain = np.ascontiguousarray(words)
-    return hashlib.blake2b(plain.reshape(-1).view(np.uint8).data, digest_size=16).hexdigest()
+_BLAKE3 = "blake3:"
+
+
+def tensor_hash(words: np.ndarray[Any, Any], *, like: str | None = None) -> str:
+    """Hash a tensor's raw bytes in C order: 128 bits in hex, after the algorithm's name.
+
+    Args:
+        words: of the tensor.
+        like: a recorded hash to compare with. One without a name is of an earlier version,
+            and blake2b; then so is what is given.
+    """
+    raw = np.ascontiguousarray(words).reshape(-1).view(np.uint8).data
+    if like and not like.startswith(_BLAKE3):
+        return hashlib.blake2b(raw, digest_size=16).hexdigest()
+    from blake3 import blake3
+
+    return _BLAKE3 + blake3(raw).hexdigest(length=16)
 
 
 def header_hash(tensors: Iterable[TensorInfo]) -> str:

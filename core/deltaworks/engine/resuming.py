@@ -149,14 +149,14 @@ def _is_made_of(delta: DeltaCheckpoint, base: Checkpoint, expert: Checkpoint) ->
     of_base, of_expert = manifest.base.tensors, manifest.tensors
     return (
         set(delta.names) == set(expert.names)
-        and all(tensor_hash(base.read_words(name)) == of_base[name] for name in of_base)
-        and all(_tuned_hash(expert, name) == of_expert[name].tuned for name in of_expert)
-        and all(_tuned_hash(expert, name) == of_base[name] for name in manifest.same)
+        and all(_is_hashed(base, name, of_base[name]) for name in of_base)
+        and all(_is_hashed(expert, name, of_expert[name].tuned) for name in of_expert)
+        and all(_is_hashed(expert, name, of_base[name]) for name in manifest.same)
     )
 
 
-def _tuned_hash(expert: Checkpoint, name: str) -> str:
-    return tensor_hash(expert.read_words(name))
+def _is_hashed(model: Checkpoint, name: str, recorded: str) -> bool:
+    return tensor_hash(model.read_words(name), like=recorded) == recorded
 
 
 def _artefact(

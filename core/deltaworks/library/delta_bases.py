@@ -32,7 +32,7 @@ def wrong_tensors(base: Checkpoint, delta: DeltaCheckpoint, control: JobControl)
     wrong = []
     for name in smallest:
         control.check()
-        if tensor_hash(base.read_words(name)) != recorded[name]:
+        if tensor_hash(base.read_words(name), like=recorded[name]) != recorded[name]:
             wrong.append(name)
     return wrong
 

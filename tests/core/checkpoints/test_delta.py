@@ -49,6 +49,32 @@ def add_all(writer: DeltaWriter, base: Checkpoint, expert: Checkpoint, method_id
         writer.add(info, codec, parts, base_hash=base_hash, tuned_hash=tensor_hash(tuned))
 
 
+def test_delta_files_of_earlier_versions_are_checked_with_their_own_hashes(
+    write_delta: Write,
+    tiny_base: Path,
+    tiny_expert: Path,
+    tiny_stranger: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(
+        add_all.__globals__, "tensor_hash", lambda words: tensor_hash(words, like="old")
+    )
+    path = write_delta(tiny_expert)
+    monkeypatch.undo()
+
+    with open_checkpoint(path, base=tiny_base) as delta, open_checkpoint(tiny_expert) as expert:
+        recorded = delta.manifest.base.tensors
+        assert recorded
+        assert not any(known.startswith("blake3:") for known in recorded.values())
+        for name in expert.names:
+            assert (delta.read_words(name) == expert.read_words(name)).all()
+    with (
+        open_checkpoint(path, base=tiny_stranger) as delta,
+        pytest.raises(MismatchError, match="differs in the base"),
+    ):
+        delta.check_base(JobControl())
+
+
 @pytest.fixture
 def write_delta(tmp_path: Path, tiny_base: Path) -> Write:
     """Write a delta file as an engine would; the method's options are its defaults."""

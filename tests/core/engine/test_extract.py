@@ -76,9 +76,9 @@ def test_peft_loads_it_and_gives_the_fine_tune(
 
     report = run_job(extracting(tiny_base, changed, out, rank=8, energy=0.99999), JobControl())
 
+    loader: Any = AutoModelForCausalLM
     base, expert = (
-        AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-        for path in (tiny_base, changed)
+        loader.from_pretrained(path, dtype=torch.float32).eval() for path in (tiny_base, changed)
     )
     wanted = logits(expert)
     with warnings.catch_warnings():

@@ -3,7 +3,8 @@
 Source: after Huang et al., "Dynamic Base Model Shift for Delta Compression",
 arXiv:2505.11344. Only the abstract could be read: what is here is our formulation of it,
 not a reproduction. The two numbers, magnitude of the shift and scale of the rest, are
-found for every tensor by least squares on the weights; the authors learn them per task.
+found for every tensor by least squares on the weights; with a text, by a search for what
+brings the layer's outputs nearest. The authors learn them per task.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deltaworks.methods.compression import dare, impart, low_rank, sign
+from deltaworks.methods.compression.calibrated import CALIBRATED, grams_for
 from deltaworks.methods.compression.parts import finite_delta, take
-from deltaworks.methods.method import CompressionMethod, TensorPair
+from deltaworks.methods.method import CompressionMethod, Needs, TensorPair
+from deltaworks.numerics.gptq import output_error
+from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 _OTHER_DRAW = 1 << 63
 """Flipped in the seed of the shift, so that two random methods draw two masks."""
+
+_SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+"""Multiples of the best shift that a search tries."""
 
 _LABELS = {
     "low-rank": "Low rank",
@@ -96,6 +103,7 @@ class BaseShiftOptions(Options):
         advanced=True,
         sweepable=True,
     )
+    calibrated: bool = CALIBRATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,60 @@ def _inners(options: BaseShiftOptions) -> tuple[Inner, Inner]:
 
 def encode(pair: TensorPair, options: BaseShiftOptions) -> Parts:
     """Store the shift, the rest, and the two numbers."""
-    return encode_tuned(pair, options, Tuning())
+    stack = as_stack(pair.spec.shape)
+    grams = grams_for(pair, stack, calibrated=options.calibrated)
+    if grams is None or not pair.delta.numel():
+        return encode_tuned(pair, options, Tuning())
+    return _searched(pair, options, grams, stack)
+
+
+def _searched(
+    pair: TensorPair, options: BaseShiftOptions, grams: list[Tensor], stack: Stack
+) -> Parts:
+    """Try shifts, none among them, and take what brings the layer's outputs nearest.
+
+    For each shift the scale is the best one for the outputs; the scale 1 is tried as well,
+    so that the plain second method is among the candidates.
+    """
+    usual = encode_tuned(pair, options, Tuning())
+    best, least = usual, _output_error(pair, usual, options, grams, stack)
+    found = float(usual["tuning"][0])
+    for share in _SHIFTS:
+        parts = encode_tuned(pair, options, Tuning(shift=share * found))
+        first, second = _parts_of(pair, parts, options)
+        rest = pair.delta - first
+        scales = {_best_for_outputs(rest, second, grams, stack) * options.scale, 1.0}
+        for scale in scales:
+            tried = {**parts, "tuning": np.array([parts["tuning"][0], scale], dtype=np.float32)}
+            error = _output_error(pair, tried, options, grams, stack)
+            if error < least:
+                best, least = tried, error
+    return best
+
+
+def _parts_of(pair: TensorPair, parts: Parts, options: BaseShiftOptions) -> tuple[Tensor, Tensor]:
+    """Decode the shift, scaled, and the rest, not scaled."""
+    first, second = _inners(options)
+    towards = first.decode(_under(parts, "b."), _other_draw(pair.spec))
+    return towards * float(parts["tuning"][0]), second.decode(_under(parts, "c."), pair.spec)
+
+
+def _output_error(
+    pair: TensorPair, parts: Parts, options: BaseShiftOptions, grams: list[Tensor], stack: Stack
+) -> float:
+    gap = (pair.delta - decode(parts, pair.spec, options)).reshape(stack.shape)
+    return sum(output_error(one, grams[at % len(grams)]) for at, one in enumerate(gap))
+
+
+def _best_for_outputs(wanted: Tensor, have: Tensor, grams: list[Tensor], stack: Stack) -> float:
+    """By what ``have`` must be multiplied to give the outputs of ``wanted`` most nearly."""
+    above = below = 0.0
+    pairs = zip(wanted.reshape(stack.shape), have.reshape(stack.shape), strict=True)
+    for at, (one, other) in enumerate(pairs):
+        seen = other @ grams[at % len(grams)]
+        above += float((seen * one).double().sum())
+        below += float((seen * other).double().sum())
+    return above / below if below > 0.0 else 0.0
 
 
 def encode_tuned(pair: TensorPair, options: BaseShiftOptions, tuning: Tuning) -> Parts:
@@ -171,7 +232,7 @@ def _other_draw(spec: TensorSpec) -> TensorSpec:
 
 def _rest(pair: TensorPair, moved_back: Tensor) -> TensorPair:
     """What the shift leaves, as a pair of its own; the argument is used up."""
-    return TensorPair(pair.spec, None, moved_back.add_(pair.delta))
+    return TensorPair(pair.spec, None, moved_back.add_(pair.delta), pair.read_gram)
 
 
 def _chosen(given: float | None, factor: float, wanted: Tensor, have: Tensor) -> float:
@@ -229,6 +290,7 @@ METHOD = CompressionMethod(
     summary="Moves the base by a cheap first delta and compresses what is then left.",
     source="After arXiv:2505.11344 (abstract only)",
     options=BaseShiftOptions,
+    needs=Needs(helped_by=("gram",)),
     evidence="Our formulation after the abstract, the only part that could be read; not a "
     "reproduction.",
     is_random=True,

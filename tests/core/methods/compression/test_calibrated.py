@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deltaworks.errors import FileError
 from deltaworks.methods.compression import (
+    base_shift,
     bitdelta,
     delta_come,
     deltazip,
@@ -188,6 +189,26 @@ def test_every_expert_of_a_stack_has_its_inputs() -> None:
         torch.testing.assert_close(found, alone, rtol=0, atol=1e-3)
 
 
+# --- Base shift --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("second", ["sign", "low-rank", "dare"])
+def test_the_shift_that_is_found_is_no_worse_than_none(second: str) -> None:
+    """B4: the search's own error, against the second method alone with its scale of 1."""
+    gram = correlated(32)
+    delta = torch.randn(24, 32, generator=torch.Generator().manual_seed(11))
+    pair = calibrated_pair(delta, gram)
+    options = base_shift.BaseShiftOptions.model_validate({"second": second, "second_bits": 2.0})
+
+    found = decoded(base_shift.METHOD, pair, second=second, second_bits=2.0)
+
+    plain = base_shift.encode_tuned(pair, options, base_shift.Tuning(0.0, 1.0))
+    usual = base_shift.encode_tuned(pair, options, base_shift.Tuning())
+    for other in (plain, usual):
+        gap = delta - base_shift.decode(other, pair.spec, options)
+        assert output_error(delta - found, gram) <= output_error(gap, gram)
+
+
 # --- Delta-CoMe and ImPart-Qt ------------------------------------------------------------------
 
 FACTORED: list[tuple[CompressionMethod, dict[str, Any]]] = [
@@ -300,8 +321,8 @@ def test_places_that_cannot_be_are_refused() -> None:
 def test_without_a_text_it_is_sign_coding(scale: str) -> None:
     pair = calibrated_pair(torch.randn(6, 10, generator=torch.Generator().manual_seed(7)), None)
 
-    ours = bitdelta.encode(pair, bitdelta.BitDeltaOptions(scale=scale))
-    usual = sign.encode(pair, sign.SignOptions(scale=scale))
+    ours = bitdelta.encode(pair, bitdelta.BitDeltaOptions.model_validate({"scale": scale}))
+    usual = sign.encode(pair, sign.SignOptions.model_validate({"scale": scale}))
 
     assert {name: part.tolist() for name, part in ours.items()} == {
         name: part.tolist() for name, part in usual.items()

@@ -45,7 +45,8 @@ def correlated(size: int, seed: int = 0) -> Tensor:
 def decoded(method: CompressionMethod, pair: TensorPair, **options: Any) -> Tensor:
     chosen = method.options(**options)
     assert method.decode is not None
-    return method.decode(method.encode(pair, chosen), pair.spec, chosen)
+    found: Tensor = method.decode(method.encode(pair, chosen), pair.spec, chosen)
+    return found
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -204,7 +204,10 @@ def test_the_page_shows_every_kind_of_recipe() -> None:
     blocks = _blocks(_page("docs/recipes.md"), "json", "yaml")
     kinds = {yaml.safe_load(block).get("kind", "mergekit") for block in blocks}
 
-    assert kinds == {"compress", "sweep", "merge", "rebuild", "evaluate", "mergekit"}
+    assert kinds == {
+        *("compress", "sweep", "merge", "rebuild", "evaluate", "mergekit"),
+        *("compare-merges", "channel-merge"),
+    }
 
 
 # --- the delta file's programs --------------------------------------------------------------

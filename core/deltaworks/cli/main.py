@@ -79,6 +79,8 @@ for command in (
     contests.compare_merges,
     packages.channel_merge,
     packages.materialise,
+    packages.train_router,
+    packages.route,
     documents.run,
     documents.plan,
     asking.ask,

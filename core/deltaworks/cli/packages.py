@@ -78,3 +78,71 @@ def materialise(
         path = str(package.absolute().with_name(f"{package.name}#{expert}"))
         n_bytes = write(path, out.absolute(), control, base=str(base.absolute()) if base else "")
     say(f"{out.absolute()} ({formatting.size(n_bytes)})")
+
+
+def train_router(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package of experts.")],
+    texts: Annotated[
+        list[str],
+        typer.Option("--texts", metavar="NAME=FILE", help="A .jsonl of an expert's prompts."),
+    ],
+    base: Base = None,
+    prototype: Annotated[
+        bool, typer.Option("--prototype", help="Compare with means instead of training.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Teach a package which expert an instruction is for."""
+    from deltaworks.checkpoints import open_checkpoint
+    from deltaworks.evaluation import load_suite
+    from deltaworks.inference.running import load_model
+    from deltaworks.training import expert_router as routing
+
+    prompts = {}
+    for pair in texts:
+        name, equals, path = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"'{pair}' is no NAME=FILE")
+        items = [item for task in load_suite(Path(path)).tasks for item in task.items]
+        prompts[name] = [item.prompt for item in items]
+    with job() as control, open_checkpoint(_needed(base)) as model:
+        running = load_model(model, control=control.silent())
+        states = {
+            name: routing.last_states(running, every, control) for name, every in prompts.items()
+        }
+        if prototype:
+            router = routing.prototype_router(states)
+        else:
+            router = routing.train_router(states, control, seed=seed)
+    right = [router.choose(one) == name for name, every in states.items() for one in every]
+    file = router.save(package.absolute())
+    say(f"{file}: {formatting.percent(sum(right) / len(right))} of its own prompts are right")
+
+
+def route(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package of experts.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="An instruction.")],
+    base: Base = None,
+    as_json: Json = False,
+) -> None:
+    """Name the expert of a package that an instruction is for."""
+    from deltaworks.checkpoints import open_checkpoint
+    from deltaworks.inference.running import load_model
+    from deltaworks.training.expert_router import last_states, load_router
+
+    with job() as control, open_checkpoint(_needed(base)) as model:
+        router = load_router(package.absolute())
+        (states,) = last_states(load_model(model, control=control.silent()), [prompt], control)
+    shares = dict(zip(router.experts, map(float, router.shares(states)), strict=True))
+    if as_json:
+        print_json({"expert": router.choose(states), "shares": shares})
+        return
+    say(f"{package}#{router.choose(states)}")
+    for name, share in shares.items():
+        say(f"  {name}: {formatting.percent(share)}")
+
+
+def _needed(base: Path | None) -> Path:
+    if base is None:
+        raise typer.BadParameter("the base runs the router: give --base")
+    return base

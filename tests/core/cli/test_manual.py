@@ -14,7 +14,7 @@ PROGRAM: Any = typer.main.get_command(app)
 
 
 def sections() -> dict[str, str]:
-    parts = re.split(r"^## `(\w+)`$", MANUAL, flags=re.MULTILINE)
+    parts = re.split(r"^## `([\w-]+)`$", MANUAL, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

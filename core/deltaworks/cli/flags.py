@@ -137,7 +137,7 @@ def common(seed: int, device: str, memory: int, threads: int) -> dict[str, Any]:
     """Say in a recipe how it runs."""
     return {
         "seed": seed,
-        "device": device_name(device),
+        "device": device,  # the engine chooses for auto: it knows the plan
         "memory_bytes": max(memory, 16_000_000),
         "threads": threads,
     }

@@ -26,16 +26,24 @@ def resolve_device(
     """
     if recipe.device != AUTO:
         return recipe.device
-    passes = sum(METHODS[name].decomposes for name in _methods(recipe) if name in METHODS)
-    if not passes:
+    methods = [METHODS[name] for name in _methods(recipe) if name in METHODS]
+    passes = sum(method.decomposes for method in methods)
+    n_tokens = _tokens(recipe) if any(method.needs.statistics for method in methods) else 0
+    if not passes and not n_tokens:
         return CPU
     there = detect() if devices is None else devices
     if len(there) == 1:
         return CPU
     work = Work(0, 0.0)
     for path in _models(recipe):
-        work = _plus(work, path, passes)
+        work = _plus(work, path, passes, n_tokens)
     return choose(work, there, cores=n_workers(recipe.threads)).id
+
+
+def _tokens(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe) -> int:
+    """Tokens that run through a model for the statistics that methods ask for."""
+    known = getattr(recipe, "calibration", None)
+    return known.samples * known.tokens if known is not None else 0
 
 
 def _methods(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe) -> list[str]:
@@ -50,12 +58,15 @@ def _models(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe)
     return [one.model.path for one in recipe.experts] if isinstance(recipe, MergeRecipe) else []
 
 
-def _plus(work: Work, path: str, passes: int) -> Work:
-    """Add the decompositions of one model's matrices."""
+def _plus(work: Work, path: str, passes: int, n_tokens: int) -> Work:
+    """Add the decompositions of one model's matrices, and texts that run through it."""
     with open_checkpoint(path) as model:
         infos = [model.info(name) for name in model.names if len(model.info(name).shape) > 1]
     return Work(
         work.n_bytes + sum(4 * info.n_elements for info in infos),
-        work.operations + passes * sum(decomposition(info.shape) for info in infos),
+        work.operations
+        + sum(
+            passes * decomposition(info.shape) + 2.0 * n_tokens * info.n_elements for info in infos
+        ),
         max([work.peak_bytes, *(24 * info.n_elements for info in infos)]),
     )

@@ -38,6 +38,7 @@ def test_ids_are_the_known_ones() -> None:
         "base-shift",
         "impart-qt",
         "delta-come",
+        "rdc",
         *("bitdelta", "gptq", "deltazip"),
     }
     assert set(MERGING) == {

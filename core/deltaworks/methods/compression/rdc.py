@@ -175,7 +175,7 @@ def decode(parts: Parts, spec: TensorSpec, options: RdcOptions) -> Tensor:  # no
     stack = as_stack(spec.shape)
     out = np.zeros(stack.shape, dtype=np.float32)
     for number, mine in enumerate(_pieces(parts, stack, spec)):
-        if len(mine["tables"]) == 0:
+        if not any(len(part) for part in mine.values()):
             continue
         try:
             out[number] = matrix_values(read_matrix(mine, (stack.rows, stack.cols)))
@@ -186,6 +186,8 @@ def decode(parts: Parts, spec: TensorSpec, options: RdcOptions) -> Tensor:  # no
 
 def _pieces(parts: Parts, stack: Stack, spec: TensorSpec) -> list[dict[str, Any]]:
     """Give the parts of every matrix."""
+    if "tables" not in parts:
+        raise damaged(spec, "part 'tables' is missing")
     whole = {name: parts.get(name, np.zeros(0, dtype=np.uint8)) for name in NAMES}
     if any(part.dtype != np.uint8 or part.ndim != 1 for part in whole.values()):
         raise damaged(spec, "a part is not a row of bytes")

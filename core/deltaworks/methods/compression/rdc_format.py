@@ -34,7 +34,8 @@ _QUIET = 8
 """Context 0 begins this many half-octaves below the step."""
 _TRIPLE_OFFSET = 64
 _WEIGHT_OFFSET = 128
-_HEAD = 4 + 2 + 6
+_HEAD = 4 + 2 + 6 + 1
+_HAS_COLS, _HAS_WEIGHTS = 1, 2
 _OCTAVES = np.array([2.0 ** (place / FINEST) for place in range(FINEST)], dtype=np.float32)
 
 
@@ -111,7 +112,7 @@ def write_matrix(matrix: CodedMatrix) -> dict[str, Bytes]:
     levels = [byte for each in matrix.levels for byte in (each.first, each.later)]
     return {
         "tables": np.concatenate(
-            [head, rank, np.array(levels, dtype=np.uint8), write_tables(tables)]
+            [head, rank, np.array([*levels, _flags(matrix)], dtype=np.uint8), write_tables(tables)]
         ),
         "blob": encode_numbers(flat, places, tables),
         "ss": np.clip(matrix.triples + _TRIPLE_OFFSET, 0, 255).astype(np.uint8),
@@ -119,6 +120,11 @@ def write_matrix(matrix: CodedMatrix) -> dict[str, Bytes]:
         "cs": write_codes(matrix.cols),
         "hs": matrix.weights,
     }
+
+
+def _flags(matrix: CodedMatrix) -> int:
+    """Say which parts there must be beside those that always are."""
+    return _HAS_COLS * bool(len(matrix.cols)) | _HAS_WEIGHTS * bool(len(matrix.weights))
 
 
 def _contexts(triples: Codes, rows: Codes, cols: Codes, shape: tuple[int, ...]) -> list[Bytes]:
@@ -146,8 +152,11 @@ def read_matrix(parts: dict[str, Bytes], shape: tuple[int, int]) -> CodedMatrix:
     tables, more = read_tables(side[_HEAD:])
     if len(more) or not np.isfinite(unit) or rank > min(m, n) or len(parts["ss"]) != rank:
         raise DamagedError(f"has side information that does not fit {m} x {n}")
-    if len(parts["hs"]) not in (0, n):
-        raise DamagedError(f"has {len(parts['hs'])} weights for {n} columns")
+    wanted = n if side[_HEAD - 1] & _HAS_WEIGHTS else 0
+    if len(parts["hs"]) != wanted:
+        raise DamagedError(f"has {len(parts['hs'])} weights instead of {wanted}")
+    if len(parts["rs"]) == 0 or bool(side[_HEAD - 1] & _HAS_COLS) != bool(len(parts["cs"])):
+        raise DamagedError("lacks scales, or has more than it should")
     triples = parts["ss"].astype(np.int64) - _TRIPLE_OFFSET
     rows = _read_scales(parts["rs"], m, may_be_one=True)
     cols = _read_scales(parts["cs"], n, may_be_one=False)
@@ -170,7 +179,7 @@ def read_matrix(parts: dict[str, Bytes], shape: tuple[int, int]) -> CodedMatrix:
 
 def _read_scales(data: Bytes, count: int, *, may_be_one: bool) -> Codes:
     if len(data) == 0:
-        return np.zeros(int(may_be_one), dtype=np.int64)
+        return np.zeros(0, dtype=np.int64)
     is_one = may_be_one and len(data) == 2 and data[1] == 0
     codes, more = read_codes(data, 1 if is_one else count)
     if len(more):

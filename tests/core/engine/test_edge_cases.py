@@ -74,7 +74,7 @@ def test_every_method_bears_odd_shapes_and_dtypes(
             assert artefact.is_exact
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("value", ["nan", "-inf"])
 def test_every_method_leaves_numbers_that_are_none_as_they_are(
     value: str, odd: tuple[Path, Path], compressing: MakeCompress, save_model: Any, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from deltaworks.methods.merging import MERGING
@@ -75,8 +74,3 @@ def why_not(method: MergingMethod, n_experts: int, *, has_texts: bool) -> str:
     if method.group == "permutation":
         return "is for models that share no base"
     return ""
-
-
-def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Combine values of several options in all ways."""
-    return [dict(zip(values, one, strict=True)) for one in product(*values.values())]

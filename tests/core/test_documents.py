@@ -205,8 +205,9 @@ def test_the_page_shows_every_kind_of_recipe() -> None:
     kinds = {yaml.safe_load(block).get("kind", "mergekit") for block in blocks}
 
     assert kinds == {
-        *("compress", "sweep", "merge", "rebuild", "evaluate", "mergekit"),
-        *("compare-merges", "channel-merge"),
+        *("compress", "sweep", "merge", "repair", "repair-sweep", "rebuild", "evaluate"),
+        "extract",
+        *("compare-merges", "channel-merge", "mergekit"),
     }
 
 

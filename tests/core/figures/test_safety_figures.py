@@ -46,7 +46,7 @@ def sweep() -> Sweep:
 def _texts(figure: Figure) -> list[str]:
     from matplotlib.text import Text
 
-    return [one.get_text() for one in figure.findobj(Text) if one.get_text()]  # type: ignore[attr-defined]
+    return [one.get_text() for one in figure.findobj(Text) if one.get_text()]
 
 
 def test_every_measured_repair_is_a_point_with_stars_at_the_ends(sweep: Sweep) -> None:
@@ -56,7 +56,7 @@ def test_every_measured_repair_is_a_point_with_stars_at_the_ends(sweep: Sweep) -
 
     assert found.points == [("s", 1, 0.2, 1.0), ("s", 2, 0.7, 0.9), ("s", 3, 0.5, 0.6)]
     stars = [line for line in found.axes.get_lines() if line.get_marker() == "*"]
-    assert [(*line.get_xdata(), *line.get_ydata()) for line in stars] == [(0.1, 1), (1, 0)]
+    assert [tuple(np.ravel(line.get_xydata())) for line in stars] == [(0.1, 1), (1, 0)]
     texts = _texts(figure)
     assert "\u2605 Safe-Delta rho 0.2" in texts
     assert {"aligned model", "fine-tune", "0.3", "Over-refusal (%)"} <= set(texts)

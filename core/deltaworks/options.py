@@ -18,7 +18,7 @@ from deltaworks.errors import OptionError
 # pydantic would search every installed package for plugins: half of its own start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-Kind = Literal["integer", "real", "flag", "choice", "text", "path"]
+Kind = Literal["integer", "real", "flag", "choice", "text", "path", "file"]
 T = TypeVar("T", bound="Options")
 
 
@@ -30,9 +30,7 @@ class Options(BaseModel):
     """
 
     # Built when first used: a start that needs one method does not pay for all.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
     dropped: ClassVar[Mapping[str, str]] = {}
 
 
@@ -53,6 +51,7 @@ def option(
     sweep: tuple[Any, ...] = (),
     labels: Mapping[str, str] | None = None,
     is_path: bool = False,
+    is_file: bool = False,
 ) -> Any:
     """Declare one option of an ``Options`` class.
 
@@ -71,7 +70,8 @@ def option(
         sweepable: whether a sweep may vary it.
         sweep: values that the default sweep tries.
         labels: texts for the values of a choice.
-        is_path: whether the text is a file or folder.
+        is_path: whether the text is a folder.
+        is_file: whether the text is a file.
     """
     extra: dict[str, Any] = {
         "unit": unit,
@@ -82,6 +82,7 @@ def option(
         "sweep": list(sweep),
         "labels": dict(labels or {}),
         "is_path": is_path,
+        "is_file": is_file,
     }
     return Field(
         default,
@@ -137,8 +138,8 @@ def _info(name: str, facts: dict[str, Any]) -> OptionInfo:
     if not choices and "const" in facts:
         choices = (str(facts["const"]),)
     kind: Kind = "choice" if choices else _KINDS[facts["type"]]
-    if facts.get("is_path"):
-        kind = "path"
+    if facts.get("is_path") or facts.get("is_file"):
+        kind = "path" if facts.get("is_path") else "file"
     low, above = facts.get("minimum"), facts.get("exclusiveMinimum")
     high, below = facts.get("maximum"), facts.get("exclusiveMaximum")
     return OptionInfo(

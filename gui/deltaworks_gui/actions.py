@@ -139,6 +139,10 @@ def _model() -> Iterable[ActionRecord]:
         "Ctrl+2", "merge",
     )  # fmt: skip
     yield ActionRecord(
+        "act_repair", "Model", _tr("Safety repair…"),
+        _tr("Bring refusals back into a fine-tune and keep its skill"), "Ctrl+3", "repaired",
+    )  # fmt: skip
+    yield ActionRecord(
         "act_compare", "Model", _tr("Compare"), _tr("Show how the selected ones differ"),
         "Ctrl+K", "compare", starts_section=True,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.formats import format_seconds
-from deltaworks_gui.lanes.jobs import Job, JobState
+from deltaworks_gui.lanes.jobs import SWEEPS, Job, JobState
 
 WORTH_A_BANNER_S = 30.0
 _S = JobState
@@ -37,7 +37,7 @@ class JobsNews(QObject):
             text = f"{job.name}: {job.error}"
             actions = [("details", self.tr("Details")), ("retry", self.tr("Run again"))]
             self._say.banner("bad", text, actions, key=f"job:{job.id}", stays=True)
-        elif job.state in (_S.SUCCEEDED, _S.WARNED) and job.recipe.get("kind") != "sweep":
+        elif job.state in (_S.SUCCEEDED, _S.WARNED) and job.recipe.get("kind") not in SWEEPS:
             self._on_success(job)
         elif job.state is _S.CANCELLED:
             self._say.status(self.tr("{0}: cancelled").format(job.name))

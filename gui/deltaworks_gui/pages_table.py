@@ -78,6 +78,7 @@ _LIBRARY_ACTIONS = frozenset(
         "act_use_expert",
         "act_compress",
         "act_merge",
+        "act_repair",
         "act_restore",
         "act_verify",
         "act_show_folder",
@@ -88,7 +89,7 @@ _LIBRARY_ACTIONS = frozenset(
     }
 )
 
-_FAMILY_ACTIONS = frozenset({"act_compress", "act_merge", "act_refresh"})
+_FAMILY_ACTIONS = frozenset({"act_compress", "act_merge", "act_repair", "act_refresh"})
 
 PAGES: tuple[PageRecord, ...] = (
     PageRecord("Library", "library", 1, _library, _LIBRARY_ACTIONS),

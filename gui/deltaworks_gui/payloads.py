@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,36 @@ def workbench_inputs(
         families = {row.family_id for row in experts if row.family_id is not None}
         bases = [row for one in families if (row := find(one)) is not None]
     return WorkbenchInputs(bases[0] if len(bases) == 1 else None, tuple(experts), operation)
+
+
+_ALIGNED = re.compile(r"(^|[-_./ ])(aligned|chat|instruct|it|safe)([-_./ ]|$)", re.IGNORECASE)
+
+
+def repair_inputs(selected: Sequence[ModelRow], rows: Sequence[ModelRow]) -> WorkbenchInputs:
+    """Take selected models as fine-tune and aligned parent; propose the parent of one alone.
+
+    A proposal: names tell which of a family was aligned, and the user sees who was taken.
+
+    Args:
+        selected: what the user chose; what cannot be read is left out.
+        rows: every listed model.
+    """
+    usable = [row for row in selected if row.state in USABLE]
+    aligned = [row for row in usable if row.role == "Base" or _ALIGNED.search(row.name)]
+    tuned = [row for row in usable if row not in aligned] or usable
+    if not aligned and tuned:
+        family = [
+            row
+            for row in rows
+            if row.family_id is not None
+            and row.family_id == tuned[0].family_id
+            and row not in tuned
+            and row.state in USABLE
+            and row.role in {"Base", "Expert"}
+        ]
+        aligned = [row for row in family if _ALIGNED.search(row.name)]
+        aligned = aligned or [row for row in family if row.role == "Base"]
+    return WorkbenchInputs(aligned[0] if aligned else None, tuple(tuned[:1]), "repair")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,14 @@ class Subject:
     actions: tuple[str, ...] = ()
 
 
-_MODEL_ACTIONS = ("act_compress", "act_merge", "act_restore", "act_verify", "act_show_folder")
+_MODEL_ACTIONS = (
+    "act_compress",
+    "act_merge",
+    "act_repair",
+    "act_restore",
+    "act_verify",
+    "act_show_folder",
+)
 
 
 def models_subject(rows: Sequence[ModelRow]) -> Subject | None:

@@ -63,6 +63,20 @@ def quality_text(trial: Trial) -> str:
     return "" if value is None else f"≈ {format_percent(value)}"
 
 
+def is_repair(sweep: Sweep) -> bool:
+    """Whether its trials are repaired models, with refusals beside their skill."""
+    return sweep.recipe.get("kind") == "repair-sweep"
+
+
+def safety_text(trial: Trial) -> str:
+    """``refuses 98 %``, with a sign before estimates."""
+    found = trial.measures.get("refusal")
+    if found is None:
+        return ""
+    near = "≈ " if found.get("is_estimate") else ""
+    return _tr("refuses {0}").format(near + format_percent(found["value"]))
+
+
 def ratio_text(trial: Trial) -> str:
     """``15.6×``."""
     if not trial.file_bytes or not trial.original_bytes:
@@ -104,7 +118,7 @@ class TrialRow:
             "ratio": ratio_text(trial),
             "quality": quality_text(trial),
             "measured": measured_text(trial),
-            "safety": "",
+            "safety": safety_text(trial),
             "time": format_seconds(trial.seconds) if trial.seconds >= 1 else _short(trial.seconds),
             "memory": format_size(trial.peak_bytes) if trial.peak_bytes else "",
             "front": _tr("recommended") if trial.recommended else _tr("front") * trial.on_front,
@@ -137,7 +151,7 @@ _KEYS: dict[str, Callable[[Trial], Any]] = {
     "ratio": lambda trial: trial.original_bytes / trial.file_bytes if trial.file_bytes else None,
     "quality": lambda trial: trial.quality if trial.quality is not None else trial.fidelity,
     "measured": lambda trial: trial.measured_on or None,
-    "safety": lambda _trial: None,
+    "safety": lambda trial: trial.measures.get("refusal", {}).get("value"),
     "time": lambda trial: trial.seconds or None,
     "memory": lambda trial: trial.peak_bytes or None,
     "front": lambda trial: (not trial.recommended, not trial.on_front),

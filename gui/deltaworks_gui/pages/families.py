@@ -263,6 +263,7 @@ class FamiliesPage(Page):
         return {
             "act_compress": Handler(lambda: self._to_workbench("compress"), usable),
             "act_merge": Handler(lambda: self._to_workbench("merge"), usable),
+            "act_repair": Handler(lambda: self._to_workbench("repair"), usable),
             "act_refresh": Handler(self.controller.find),
         }
 

@@ -17,7 +17,12 @@ from deltaworks_gui.context import AppContext
 from deltaworks_gui.docks.subjects import models_subject
 from deltaworks_gui.lanes.tasks import Task
 from deltaworks_gui.models.families import is_proposal
-from deltaworks_gui.payloads import WorkbenchInputs, why_not_usable, workbench_inputs
+from deltaworks_gui.payloads import (
+    WorkbenchInputs,
+    repair_inputs,
+    why_not_usable,
+    workbench_inputs,
+)
 from deltaworks_gui.undo import Act
 
 _TUNED = frozenset({"Expert", "Repaired"})
@@ -159,6 +164,8 @@ class FamiliesController(QObject):
 
     def inputs(self, operation: str) -> WorkbenchInputs:
         """The selection as base and experts of an operation."""
+        if operation == "repair":
+            return repair_inputs(self.selected, list(self.rows))
         return workbench_inputs(self.selected, self._rows.get, operation)
 
     def family(self) -> tuple[ModelRow | None, list[ModelRow]]:

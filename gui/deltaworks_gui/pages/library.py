@@ -206,6 +206,7 @@ class LibraryPage(Page):
             "act_use_expert": Handler(self._use_expert, usable),
             "act_compress": Handler(lambda: self._to_workbench("compress"), usable),
             "act_merge": Handler(lambda: self._to_workbench("merge"), usable),
+            "act_repair": Handler(lambda: self._to_workbench("repair"), usable),
             "act_restore": Handler(self._rebuild, self._why_no_rebuild),
             "act_verify": Handler(self.controller.verify, self._why_none),
             "act_show_folder": Handler(self._show_folder, self._why_none),

@@ -23,7 +23,12 @@ from deltaworks_gui.lanes.tasks import Task
 from deltaworks_gui.models.library import LibraryFilter, LibraryModel
 from deltaworks_gui.pages.library_verify import verify
 from deltaworks_gui.pages.library_work import add_roots, read_disk, unpack
-from deltaworks_gui.payloads import WorkbenchInputs, why_not_usable, workbench_inputs
+from deltaworks_gui.payloads import (
+    WorkbenchInputs,
+    repair_inputs,
+    why_not_usable,
+    workbench_inputs,
+)
 from deltaworks_gui.trashing import Going, Trasher, going_of
 
 FILTER_MS = 150
@@ -165,6 +170,8 @@ class LibraryController(QObject):
 
     def inputs(self, operation: str) -> WorkbenchInputs:
         """The selection as base and experts of an operation."""
+        if operation == "repair":
+            return repair_inputs(self.selected, list(self.model.rows))
         return workbench_inputs(self.selected, self.model.row_by_id, operation)
 
     def search(self, text: str) -> None:

@@ -20,7 +20,7 @@ from deltaworks.figures.look import DARK, LIGHT, SeriesLook
 from deltaworks.figures.tradeoff_styles import styles_of
 from deltaworks.studies.trials import Sweep, Trial
 from deltaworks_gui.context import AppContext
-from deltaworks_gui.models.trials import Key, TrialModel
+from deltaworks_gui.models.trials import Key, TrialModel, is_repair
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.results_controller import ResultsController, ResultsState
 from deltaworks_gui.pages.results_export import Exporter
@@ -28,6 +28,7 @@ from deltaworks_gui.pages.results_filters import FilterRow
 from deltaworks_gui.pages.results_subject import trial_subject
 from deltaworks_gui.pages.results_table import TrialTable
 from deltaworks_gui.payloads import ResultsSweep
+from deltaworks_gui.plots.safety import SafetyCanvas
 from deltaworks_gui.plots.tradeoff import TradeoffCanvas
 from deltaworks_gui.theme import SPACE_L, SPACE_M, current_theme, set_look
 from deltaworks_gui.widgets.buttons import primary_button, secondary_button
@@ -50,6 +51,7 @@ class ResultsPage(Page):
         self.model = TrialModel(self)
         self._styles = styles_of((), LIGHT)
         self.canvas = TradeoffCanvas()
+        self.safety = SafetyCanvas()
         self.table = TrialTable(self.model, self._look_of)
         self.sweeps = SweepList()
         self.filters = FilterRow()
@@ -115,6 +117,7 @@ class ResultsPage(Page):
         over.addWidget(self.filters)
         self._plot = QStackedWidget()
         self._plot.addWidget(self.canvas)
+        self._plot.addWidget(self.safety)
         self._plot.addWidget(self._failed)
         over.addWidget(self._plot, 1)
         self._splitter = QSplitter(Qt.Orientation.Vertical)
@@ -145,6 +148,7 @@ class ResultsPage(Page):
         self.sweeps.chosen.connect(controller.show_sweeps)
         self.filters.chosen.connect(self._on_choice)
         self.canvas.chosen.connect(self._on_point)
+        self.safety.chosen.connect(self._on_point)
         self.canvas.opened.connect(self._on_opened)
         self.canvas.menu_asked.connect(self._on_point_menu)
         self.table.selectionModel().selectionChanged.connect(self._on_rows)
@@ -170,7 +174,11 @@ class ResultsPage(Page):
         self.sweeps.show_sweeps(state.sweeps, state.shown)
         self.model.show(visible)
         self._show_plot(shown)
-        self.canvas.show_sweeps(visible, state.choice)
+        repairs = [sweep for sweep in visible if is_repair(sweep)]
+        self.safety.show_sweeps(repairs)
+        self.filters.setVisible(not repairs)
+        self.table.show_safety(bool(repairs))
+        self.canvas.show_sweeps([one for one in visible if one not in repairs], state.choice)
         self.canvas.select(state.selected)
         self._inspect()
         self.filters.show_choice(state.choice, shown)
@@ -192,7 +200,8 @@ class ResultsPage(Page):
             reason = next((one.reason for one in trials if one.reason), "")
             self._failed.set_texts(self.tr("No trial finished"), reason)
         self._failed.secondary.setEnabled(any(sweep.recipe for sweep in shown))
-        self._plot.setCurrentWidget(self._failed if has_failed else self.canvas)
+        canvas = self.safety if any(is_repair(sweep) for sweep in shown) else self.canvas
+        self._plot.setCurrentWidget(self._failed if has_failed else canvas)
 
     def _front(self, state: ResultsState) -> QWidget:
         if state.sweeps:

@@ -13,7 +13,7 @@ from deltaworks.recipes.documents import dump_recipe
 from deltaworks.studies.trials import Sweep, Trial, reference_from_json, trial_from_json
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.formats import format_percent, format_size
-from deltaworks_gui.lanes.jobs import ENDED, Job, JobState
+from deltaworks_gui.lanes.jobs import ENDED, SWEEPS, Job, JobState
 from deltaworks_gui.models.trials import Key
 from deltaworks_gui.pages.results_records import keep_recipe, read_records, write_record
 from deltaworks_gui.payloads import LibraryChoice
@@ -228,7 +228,7 @@ class ResultsController(QObject):
     def _on_job_ended(self, job: Job) -> None:
         if job.id in self._keeping:
             self._kept(job)
-        if job.recipe.get("kind") != "sweep":
+        if job.recipe.get("kind") not in SWEEPS:
             return
         sweep = self._final(job)
         if sweep is None:
@@ -264,6 +264,14 @@ class ResultsController(QObject):
 
     def _done_text(self, best: Sequence[Trial]) -> str:
         """The sum over all experts' recommended deltas, and the least of their qualities."""
+        if "refusal" in best[0].measures:
+            measures = best[0].measures
+            return self.tr("Done: {0} {1} refuses {2} and keeps {3} of the skill").format(
+                best[0].title,
+                best[0].settings,
+                format_percent(measures["refusal"]["value"]),
+                format_percent(measures["utility"]["value"]),
+            )
         small = format_size(sum(trial.file_bytes for trial in best))
         full = format_size(sum(trial.original_bytes for trial in best))
         qualities = [trial.quality for trial in best if trial.quality is not None]

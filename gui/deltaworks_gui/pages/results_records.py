@@ -12,7 +12,13 @@ from typing import Any
 from deltaworks.errors import FileError
 from deltaworks.progress import JobControl
 from deltaworks.recipes.naming import delta_name
-from deltaworks.recipes.schema import CompressRecipe, ModelRef, Setting
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    ModelRef,
+    RepairRecipe,
+    RepairSweepRecipe,
+    Setting,
+)
 from deltaworks.studies.trials import Sweep, Trial
 
 log = logging.getLogger(__name__)
@@ -62,8 +68,15 @@ def place_of(sweep: Sweep, folder: Path) -> Path:
     return Path(output) if output else folder / sweep.id
 
 
-def keep_recipe(sweep: Sweep, trial: Trial, folder: Path) -> CompressRecipe:
-    """What makes a trial's delta again, under the name that the sweep would have given it."""
+def keep_recipe(sweep: Sweep, trial: Trial, folder: Path) -> CompressRecipe | RepairRecipe:
+    """What makes a trial's result again, under the name that the sweep would have given it."""
+    if sweep.recipe.get("kind") == "repair-sweep":
+        from deltaworks.studies.safety_plan import model_name, repair_recipe
+
+        recipe = RepairSweepRecipe.model_validate(sweep.recipe)
+        setting = Setting(method=trial.method, options=trial.options)
+        target = place_of(sweep, folder) / model_name(trial.expert, trial)
+        return repair_recipe(recipe, setting, target)
     experts = [_ref(one) for one in sweep.recipe.get("experts", ())]
     expert = next((one for one in experts if one.path == trial.expert_path), None)
     base = _ref(sweep.recipe.get("base", {"path": sweep.base_path}))

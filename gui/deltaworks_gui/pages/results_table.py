@@ -16,7 +16,7 @@ from deltaworks_gui.widgets.series_cell import SeriesDelegate
 from deltaworks_gui.widgets.tables import prepare_table
 
 HIDDEN = ("safety", "memory")
-"""Columns that nothing fills yet, or few look at."""
+"""Columns that few sweeps fill, or few look at."""
 WIDTHS = {
     "number": 40,
     "expert": 104,
@@ -60,6 +60,10 @@ class TrialTable(QTableView):
             self.setColumnHidden(number, column in HIDDEN)
         self._fit()
         current_theme().changed.connect(self._fit)
+
+    def show_safety(self, is_shown: bool) -> None:
+        """Show refusals where repairs are shown."""
+        self.setColumnHidden(COLUMNS.index("safety"), not is_shown)
 
     def _delegate(self, column: str) -> CellDelegate:
         if column == "method":

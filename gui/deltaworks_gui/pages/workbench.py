@@ -12,7 +12,13 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QStackedLayout, QVBoxLayout, 
 
 from deltaworks.errors import AppError
 from deltaworks.library.rows import ModelRow
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, SweepRecipe
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    MergeRecipe,
+    RepairRecipe,
+    RepairSweepRecipe,
+    SweepRecipe,
+)
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.choose_model import ChooseModelDialog
 from deltaworks_gui.models.mime import model_ids
@@ -74,6 +80,7 @@ class WorkbenchPage(Page):
             icon="workbench",
         )
         self._ordered: tuple[object, ...] = ()
+        self._slot = ""
         self._lay_out()
         self._connect()
         self._show()
@@ -154,7 +161,7 @@ class WorkbenchPage(Page):
         parts = (len(state.experts), state.operation, state.method.id)
         if parts != self._ordered:
             self._ordered = parts
-            inputs = [*self._inputs.base.stops(), *self._inputs.experts.stops()]
+            inputs = self._inputs.stops()
             ends = [*self._cost.panel.stops(), *self._foot.stops()]
             for one, other in pairwise([*inputs, *self._method.stops(), *ends]):
                 self.setTabOrder(one, other)
@@ -175,7 +182,14 @@ class WorkbenchPage(Page):
                     self.controller.add_expert(row)
             case WorkbenchDemo(demo):
                 self.controller.fill_demo(demo)
-            case CompressRecipe() | SweepRecipe() | MergeRecipe() | dict():
+            case (
+                CompressRecipe()
+                | SweepRecipe()
+                | MergeRecipe()
+                | RepairRecipe()
+                | RepairSweepRecipe()
+                | dict()
+            ):
                 self.controller.load_recipe(payload)
             case Path():
                 self.controller.open_recipe(payload)
@@ -216,7 +230,9 @@ class WorkbenchPage(Page):
     @Slot(str)
     def _on_choose(self, slot: str) -> None:
         library = self.context.library
-        receiver = self._on_base_list if slot == "base" else self._on_expert_list
+        self._slot = slot
+        receivers = {"base": self._on_base_list, "experts": self._on_expert_list}
+        receiver = receivers.get(slot, self._on_extra_list)
         self.context.tasks.start(lambda _: library.rows(), succeeded=receiver)
 
     @Slot(object)
@@ -232,6 +248,17 @@ class WorkbenchPage(Page):
         left = [row for row in rows if row.path not in taken]
         dialog = self._choose(self.tr("Add experts"), left, several=True, first="Expert")
         dialog.chosen.connect(self._on_experts_chosen)
+
+    @Slot(object)
+    def _on_extra_list(self, rows: list[ModelRow]) -> None:
+        slot = next(one for one in self.controller.state.kind.slots if one.id == self._slot)
+        first = "Base" if slot.icon == "base" else "Expert"
+        dialog = self._choose(tr(slot.title), rows, several=False, first=first)
+        dialog.chosen.connect(self._on_extra_chosen)
+
+    @Slot(object)
+    def _on_extra_chosen(self, rows: list[ModelRow]) -> None:
+        self.controller.set_extra(self._slot, rows[0])
 
     def _choose(
         self, title: str, rows: list[ModelRow], *, several: bool, first: str

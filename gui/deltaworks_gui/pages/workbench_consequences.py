@@ -62,7 +62,7 @@ def _question(state: WorkbenchState) -> tuple[Any, ...]:
     tried = tuple((one, state.of(one)) for one in state.tried)
     return (
         state.operation, base, experts, tried, state.result, state.evaluation, state.keep,
-        state.lane,
+        state.lane, state.given, tuple((name, row.path) for name, row in state.extras.items()),
     )  # fmt: skip
 
 

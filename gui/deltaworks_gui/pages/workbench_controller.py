@@ -15,9 +15,9 @@ from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import Match, ModelRow
 from deltaworks.progress import JobControl
 from deltaworks.recipes import parse_recipe
-from deltaworks.recipes.schema import CompressRecipe, Keep, MergeRecipe, SweepRecipe
+from deltaworks.recipes.schema import Keep
 from deltaworks_gui.context import AppContext
-from deltaworks_gui.lanes.jobs import Job
+from deltaworks_gui.lanes.jobs import SWEEPS, Job
 from deltaworks_gui.pages import workbench_edit as edit
 from deltaworks_gui.pages.workbench_consequences import (
     asks_for_plan,
@@ -77,6 +77,7 @@ class WorkbenchController(QObject):
         self._jobs = Submitter(context.queue, context.settings, self)
         self._sets = EvaluationSets(context.settings, text)
         self._evaluation_is_chosen = False
+        self._slot = ""
         self._guard = GuardChecker(context.tasks, matcher or self._match, self)
         self._guard.found.connect(self._on_guard)
         self._plans = PlanWatcher(
@@ -110,7 +111,11 @@ class WorkbenchController(QObject):
         state = with_guards(before, state)
         self._guard.want(pairs_of(state))
         if state.base is not before.base and not self._evaluation_is_chosen:
-            state = replace(state, evaluation=self._sets.usual(state.base))
+            usual = self._sets.usual(state.base)
+            state = replace(state, evaluation=usual, evaluations=self._sets.offered())
+        if state.operation == "repair" and state.base is not None and not state.given.values:
+            prompts = self._sets.prompts(state.base)
+            state = edit.with_given_value(state, "safety", prompts) if prompts else state
         if asks_for_plan(before, state):
             # What could not be planned before may be mended now.
             cost = None if state.cost is not None and state.cost.error else state.cost
@@ -152,6 +157,10 @@ class WorkbenchController(QObject):
         """Add a model to the experts, once."""
         self.change(edit.with_experts(self._state, [row]))
 
+    def set_extra(self, slot: str, row: ModelRow | None) -> None:
+        """Put a model in one of the operation's further slots, or take it out."""
+        self.change(edit.with_extra(self._state, slot, row))
+
     def use_better(self, index: int) -> None:
         """Take the base that fits this expert better."""
         guard = self._state.experts[index].guard
@@ -163,8 +172,13 @@ class WorkbenchController(QObject):
     def take_ids(self, slot: str, ids: Sequence[int]) -> None:
         """Library rows were dropped on ``base``, ``experts``, or beside them both."""
         library, wanted = self._context.library, list(ids)
-        receivers = {"base": self._on_base_rows, "experts": self._on_expert_rows}
-        receiver = receivers.get(slot, self._on_any_rows)
+        receivers = {
+            "base": self._on_base_rows,
+            "experts": self._on_expert_rows,
+            "any": self._on_any_rows,
+        }
+        self._slot = slot
+        receiver = receivers.get(slot, self._on_extra_rows)
         self._context.tasks.start(
             lambda _: library.some_rows(wanted), succeeded=receiver, failed=self._on_failed
         )
@@ -173,6 +187,8 @@ class WorkbenchController(QObject):
         """Folders or files were dropped on ``base`` or ``experts``."""
         if slot == "base":
             self.add_base(placeholder(paths[0], "Base"))
+        elif slot != "experts":
+            self.set_extra(slot, placeholder(paths[0], "Expert"))
         else:
             rows = [placeholder(path, "Expert") for path in paths]
             self.change(edit.with_experts(self._state, rows))
@@ -194,10 +210,10 @@ class WorkbenchController(QObject):
             AppError: it is no recipe, or of a job that the Workbench does not do.
         """
         known = recipe if not isinstance(recipe, Mapping) else parse_recipe(recipe)
-        if not isinstance(known, (CompressRecipe, SweepRecipe, MergeRecipe)):
+        if not isinstance(known, JobRecipe):
             raise AppError(
                 f"a recipe of kind '{known.kind}' is nothing for the Workbench",
-                fix="Open one that compresses or merges.",
+                fix="Open one that compresses, merges or repairs.",
             )
         state, exact = with_recipe(self._state, known)
         self._evaluation_is_chosen = True
@@ -273,7 +289,7 @@ class WorkbenchController(QObject):
         if job is None:
             return None
         navigator = self._context.navigator
-        if job.recipe["kind"] == "sweep":
+        if job.recipe["kind"] in SWEEPS:
             navigator.show_page("Results", ResultsSweep(job_id=job.id))
         else:
             text = self.tr("{0}: queued. The result appears in the Library.").format(job.name)
@@ -361,6 +377,11 @@ class WorkbenchController(QObject):
     @Slot(object)
     def _on_expert_rows(self, rows: Sequence[ModelRow]) -> None:
         self.change(edit.with_experts(self._state, rows))
+
+    @Slot(object)
+    def _on_extra_rows(self, rows: Sequence[ModelRow]) -> None:
+        if rows:
+            self.set_extra(self._slot, rows[0])
 
     @Slot(object)
     def _on_any_rows(self, rows: Sequence[ModelRow]) -> None:

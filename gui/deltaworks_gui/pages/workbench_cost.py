@@ -10,7 +10,7 @@ from typing import Protocol
 from deltaworks.engine.plan_types import Plan
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.progress import JobControl
-from deltaworks.recipes.schema import SweepRecipe
+from deltaworks.recipes.schema import RepairRecipe, RepairSweepRecipe, SweepRecipe
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_state import Cost
 from deltaworks_gui.settings import Settings
@@ -83,8 +83,9 @@ def work_out(
     disk_free, disk_total = machine.disk(Path(recipe.output))
     memory_free, memory_total = machine.memory(lane)
     held = max(plan.peak_bytes, min(recipe.memory_bytes, plan.read_bytes))
-    original = plan.original_bytes // max(1, len(recipe.experts))
-    if isinstance(recipe, SweepRecipe) and recipe.evaluation:
+    count = 1 if isinstance(recipe, RepairRecipe | RepairSweepRecipe) else len(recipe.experts)
+    original = plan.original_bytes // max(1, count)
+    if isinstance(recipe, SweepRecipe | RepairSweepRecipe) and recipe.evaluation:
         held = max(held, _MEASURING * original)
     return Cost(
         read=plan.read_bytes,

@@ -8,7 +8,7 @@ from typing import Any
 
 from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import ModelRow
-from deltaworks.recipes.schema import MergeRecipe, ModelRef
+from deltaworks.recipes.schema import MergeRecipe, ModelRef, RepairRecipe, RepairSweepRecipe
 from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_rows import placeholder
@@ -97,11 +97,17 @@ def with_rows(state: WorkbenchState, rows: Mapping[str, ModelRow]) -> WorkbenchS
     if base is not None and base.path in rows:
         base = rows[base.path]
     experts = tuple(replace(one, row=rows.get(one.row.path, one.row)) for one in state.experts)
-    return replace(state, base=base, experts=experts)
+    extras = {name: rows.get(one.path, one) for name, one in state.extras.items()}
+    return replace(state, base=base, experts=experts, extras=extras)
 
 
 def with_recipe_inputs(state: WorkbenchState, recipe: JobRecipe) -> WorkbenchState:
     """The inputs that a recipe names; the rows are read afterwards."""
+    if isinstance(recipe, RepairRecipe | RepairSweepRecipe):
+        models = {slot.id: getattr(recipe, slot.id) for slot in OPERATIONS["repair"].slots}
+        extras = {name: _row(one, "Expert") for name, one in models.items() if one is not None}
+        tuned = (ExpertInput(_row(recipe.tuned, "Expert")),)
+        return replace(state, base=_row(recipe.aligned, "Base"), experts=tuned, extras=extras)
     base = _row(recipe.base, "Base") if recipe.base is not None else None
     if isinstance(recipe, MergeRecipe):
         experts = tuple(
@@ -115,7 +121,7 @@ def with_recipe_inputs(state: WorkbenchState, recipe: JobRecipe) -> WorkbenchSta
 
 def paths_of(state: WorkbenchState) -> list[str]:
     """Places of all inputs."""
-    rows = [one.row for one in state.experts]
+    rows = [*(one.row for one in state.experts), *state.extras.values()]
     return [row.path for row in ([state.base] if state.base else []) + rows]
 
 
@@ -201,6 +207,23 @@ def with_sweep_text(state: WorkbenchState, name: str, text: str) -> WorkbenchSta
     """Another list, as written."""
     now = state.of(state.method.id)
     return with_chosen(state, replace(now, sweeps={**now.sweeps, name: text}))
+
+
+def with_extra(state: WorkbenchState, slot: str, row: ModelRow | None) -> WorkbenchState:
+    """Another model in one of the operation's further slots, or none."""
+    extras = {name: one for name, one in state.extras.items() if name != slot}
+    return replace(state, extras=extras if row is None else {**extras, slot: row})
+
+
+def with_given_value(state: WorkbenchState, name: str, value: Any) -> WorkbenchState:
+    """One of the operation's further inputs; the default is not kept."""
+    assert state.kind.given is not None
+    info = next(one for one in infos_of(state.kind.given) if one.name == name)
+    values = {key: one for key, one in state.given.values.items() if key != name}
+    if value != info.default:
+        values[name] = value
+    key = f"{state.operation}:given"
+    return replace(state, results={**state.results, key: Chosen(values)})
 
 
 def with_result_value(state: WorkbenchState, name: str, value: Any) -> WorkbenchState:

@@ -44,8 +44,23 @@ class EvaluationSets:
             kept = {**self._own(), path: title or Path(path).name}
             self._settings.set(_KEY, json.dumps(kept))
 
+    def beside(self, base: ModelRow | None) -> Path | None:
+        """A set that lies beside a model, in a folder ``evaluation``; None without."""
+        folder = Path(base.path).parent / "evaluation" if base is not None else None
+        return folder if folder is not None and (folder / "suite.json").is_file() else None
+
+    def prompts(self, base: ModelRow | None) -> str:
+        """Prompts to refuse of the set beside a model; empty without."""
+        folder = self.beside(base)
+        file = folder / "should-refuse.jsonl" if folder is not None else None
+        return str(file) if file is not None and file.is_file() else ""
+
     def usual(self, base: ModelRow | None) -> str:
         """What a base is measured on when nobody chose."""
+        beside = self.beside(base)
+        if beside is not None:
+            self.offer(str(beside), _tr("Nearby tasks"))
+            return str(beside)
         return self._text if base is not None and base.size_bytes <= TEXT_UP_TO_BYTES else ""
 
     def _own(self) -> dict[str, str]:

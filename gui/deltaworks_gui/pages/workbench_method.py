@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 from deltaworks_gui.pages import workbench_edit as edit
 from deltaworks_gui.pages.workbench_controller import WorkbenchController
 from deltaworks_gui.pages.workbench_recipe import count_settings, count_trials, faults_of
+from deltaworks_gui.pages.workbench_rules import missing_inputs
 from deltaworks_gui.pages.workbench_state import WorkbenchState, infos_of
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XL, current_theme, set_look
 from deltaworks_gui.widgets.buttons import quiet_button
@@ -81,9 +82,19 @@ class MethodColumn(QWidget):
             for place, one in enumerate(state.kind.methods.values()):
                 self.method.setItemData(place, one.summary, Qt.ItemDataRole.ToolTipRole)
         self.method.choose(state.method.id)
+        self._show_missing(state)
         self.method.blockSignals(blocked)
         self._about.setText(f"{state.method.summary} · {state.method.source}")
         self._about.setToolTip(state.method.evidence)
+
+    def _show_missing(self, state: WorkbenchState) -> None:
+        """Grey methods whose inputs are missing; the tip says what unlocks them."""
+        for place, one in enumerate(state.kind.methods.values()):
+            lacks = missing_inputs(one, state.has)
+            color = current_theme().color("text-3" if lacks else "text")
+            self.method.setItemData(place, color, Qt.ItemDataRole.ForegroundRole)
+            tip = self.tr("{0} Needs {1}.").format(one.summary, lacks) if lacks else one.summary
+            self.method.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
 
     def _show_form(self, state: WorkbenchState) -> None:
         infos = infos_of(state.method.options)
@@ -214,6 +225,9 @@ class CompareWell(Card):
             check.setChecked(method.id in state.compared)
             check.blockSignals(blocked)
             check.setVisible(method.id != state.method.id)
+        for method_id, check in self.checks.items():
+            if method_id not in state.kind.methods:
+                check.hide()
 
     def _add(self, method_id: str, title: str) -> QCheckBox:
         check = QCheckBox(title)

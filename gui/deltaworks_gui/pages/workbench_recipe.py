@@ -23,13 +23,15 @@ from deltaworks.recipes.schema import (
     MergeInput,
     MergeRecipe,
     ModelRef,
+    RepairRecipe,
+    RepairSweepRecipe,
     Setting,
     SweepRecipe,
 )
 from deltaworks_gui.pages.workbench_state import Chosen, WorkbenchState, infos_of
 from deltaworks_gui.widgets.option_values import list_text, parse_list, value_fault
 
-JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe
+JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSweepRecipe
 
 _MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
 _NAME_LIMIT = 80
@@ -118,6 +120,8 @@ def make_recipe(state: WorkbenchState, home: Home, now: datetime | None = None) 
         return _merge(state, home)
     if state.base is None:
         raise ValueError("there is no base")
+    if state.operation == "repair":
+        return _repair(state, home, now)
     settings = settings_of(state)
     shared: dict[str, Any] = {
         "base": _reference(state.base),
@@ -137,6 +141,38 @@ def make_recipe(state: WorkbenchState, home: Home, now: datetime | None = None) 
         max_loss=state.result.values.get("max_loss", 0.02),
         title=_sweep_title(state),
         output=str(Path(folder or home.sweeps) / name),
+    )
+
+
+def _repair(
+    state: WorkbenchState, home: Home, now: datetime | None
+) -> RepairRecipe | RepairSweepRecipe:
+    """One setting that is measured on nothing makes a model; everything else is a sweep."""
+    assert state.base is not None
+    values, tuned = state.result.values, state.active[0].row
+    settings = settings_of(state)
+    shared: dict[str, Any] = {
+        "aligned": _reference(state.base),
+        "tuned": _reference(tuned),
+        **{name: _reference(row) for name, row in state.extras.items()},
+        **state.given.values,
+        "other_tensors": values.get("others", "method"),
+        "cache": str(home.root / "statistics"),
+        **_common(state),
+    }
+    folder = Path(values.get("folder") or home.store)
+    if len(settings) == 1 and not state.evaluation:
+        name = _plain(f"{tuned.name} {state.method.id}")
+        return RepairRecipe(**shared, setting=settings[0], output=str(folder / name))
+    stamp = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+    return RepairSweepRecipe(
+        **shared,
+        settings=settings,
+        evaluation=state.evaluation,
+        target=values.get("target", 0.95),
+        keep=state.keep,
+        title=_tr("Repair of {0}").format(tuned.name),
+        output=str(Path(values.get("folder") or home.sweeps) / f"{_plain(tuned.name)}-{stamp}"),
     )
 
 
@@ -260,6 +296,8 @@ def _key(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchState, bool]:
     """The state that a recipe describes, but for its inputs, and whether it is exact."""
+    if isinstance(recipe, RepairRecipe | RepairSweepRecipe):
+        return _with_repair(state, recipe)
     if isinstance(recipe, MergeRecipe):
         method = recipe.setting.method
         result: dict[str, Any] = {"shard_gb": recipe.shard_bytes / _GIGABYTE}
@@ -291,6 +329,43 @@ def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchStat
             chosen={**state.chosen, **chosen},
             compared=compared,
             results={**state.results, operation: Chosen(result)},
+            keep=keep,
+            evaluation=evaluation,
+            many_allowed=False,
+            memory_allowed=False,
+        ),
+        exact,
+    )
+
+
+def _with_repair(
+    state: WorkbenchState, recipe: RepairRecipe | RepairSweepRecipe
+) -> tuple[WorkbenchState, bool]:
+    is_sweep = isinstance(recipe, RepairSweepRecipe)
+    settings = recipe.settings if isinstance(recipe, RepairSweepRecipe) else (recipe.setting,)
+    chosen, exact = choices_from(settings)
+    method, *others = chosen
+    result: dict[str, Any] = {"others": recipe.other_tensors, "seed": recipe.seed}
+    result["memory_mb"] = recipe.memory_bytes // _MEGABYTE
+    evaluation = ""
+    keep = state.keep
+    if isinstance(recipe, RepairSweepRecipe):
+        result["target"], evaluation, keep = recipe.target, recipe.evaluation, recipe.keep
+    texts = ("safety", "task", "harmful", "samples", "tokens")
+    given = {name: getattr(recipe, name) for name in texts}
+    rest = tuple(one for one in state.compared if one not in METHODS or one not in chosen)
+    return (
+        replace(
+            state,
+            operation="repair",
+            methods={**state.methods, "repair": method},
+            chosen={**state.chosen, **chosen},
+            compared=(*rest, *others) if is_sweep else rest,
+            results={
+                **state.results,
+                "repair": Chosen(result),
+                "repair:given": Chosen(given),
+            },
             keep=keep,
             evaluation=evaluation,
             many_allowed=False,

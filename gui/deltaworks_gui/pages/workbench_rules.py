@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import QCoreApplication
 
+from deltaworks.engine.repair_plan import unlocked_by
 from deltaworks.methods import METHODS
+from deltaworks.methods.method import Method, SafetyMethod
 from deltaworks_gui.formats import format_size
 from deltaworks_gui.pages.workbench_cost import is_disk_short, memory_word
 from deltaworks_gui.pages.workbench_recipe import count_trials, faults_of, rule_faults
@@ -38,6 +40,7 @@ def _inputs(state: WorkbenchState) -> Iterator[str]:
             if not state.experts
             else _tr("Tick at least one expert.")
         )
+    yield from _lacks(state)
     count = len(state.active)
     if count < needs.min_experts:
         yield _tr("{0} takes at least {1} experts.").format(state.method.title, needs.min_experts)
@@ -52,6 +55,22 @@ def _inputs(state: WorkbenchState) -> Iterator[str]:
     for row in rows:
         if state.base is not None and row.path == state.base.path:
             yield _tr("{0} is base and expert at once.").format(row.name)
+
+
+def _lacks(state: WorkbenchState) -> Iterator[str]:
+    """Further models and files that the methods cannot do without."""
+    for one in state.tried:
+        if missing := missing_inputs(METHODS[one], state.has):
+            yield _tr("{0} needs {1}.").format(METHODS[one].title, missing)
+    if state.operation == "repair" and len(state.active) > 1:
+        yield _tr("One fine-tune is repaired at a time; {0} are ticked.").format(len(state.active))
+
+
+def missing_inputs(method: Method, given: Sequence[str]) -> str:
+    """What would unlock a method, in words; empty when it can run."""
+    if not isinstance(method, SafetyMethod):
+        return ""
+    return _tr(" and ").join(unlocked_by(method, given))
 
 
 def _guards(state: WorkbenchState) -> Iterator[str]:
@@ -74,6 +93,8 @@ def _guards(state: WorkbenchState) -> Iterator[str]:
 def _options(state: WorkbenchState) -> Iterator[str]:
     forms = [(METHODS[one].options, state.of(one), METHODS[one].title) for one in state.tried]
     forms.append((state.kind.result, state.result, ""))
+    if state.kind.given is not None:
+        forms.append((state.kind.given, state.given, ""))
     for options, chosen, title in forms:
         faults = faults_of(options, chosen)
         for info in infos_of(options):

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from PySide6.QtCore import QT_TRANSLATE_NOOP
 
 from deltaworks.library.rows import Match, ModelRow, State
-from deltaworks.methods import COMPRESSION, MERGING
-from deltaworks.methods.method import MergingMethod, Method
+from deltaworks.methods import COMPRESSION, MERGING, SAFETY
+from deltaworks.methods.method import MergingMethod, Method, SafetyMethod
 from deltaworks.options import OptionInfo, Options, describe, option
 from deltaworks.recipes.schema import Keep, Scope
 from deltaworks.studies.defaults import default_settings
@@ -94,6 +94,86 @@ class MergeResult(Options):
     )
 
 
+class RepairTexts(Options):
+    """Texts that repairs read."""
+
+    safety: str = option(
+        "",
+        title="Prompts to refuse",
+        help="A .jsonl, .csv or .txt of prompts, with refusals if you have them. They are read "
+        "where they lie and never shown.",
+        is_file=True,
+    )
+    task: str = option(
+        "", title="Texts of the task", help="What the fine-tune learned: .jsonl or .txt.",
+        is_file=True,
+    )  # fmt: skip
+    harmful: str = option(
+        "", title="Harmful texts", help="For methods that read them; most need none.",
+        is_file=True, advanced=True,
+    )  # fmt: skip
+    samples: int = option(
+        128, ge=1, title="Texts at most", help="More are slower and steadier.", advanced=True
+    )
+    tokens: int = option(
+        512, ge=8, unit="tokens", title="Length at most", help="Of one text.", advanced=True
+    )
+
+
+class RepairResult(Options):
+    """What a repair may be told beside its method."""
+
+    target: float = option(
+        0.95,
+        ge=0.0,
+        le=1.0,
+        unit="fraction",
+        title="Refusals wanted",
+        help="The pick is the most useful model that refuses at least this share of the prompts.",
+        step=0.01,
+    )
+    others: Literal["method", "aligned", "finetuned"] = option(
+        "method",
+        title="Other tensors",
+        help="Where tensors come from that the method does not treat.",
+        labels={
+            "method": "As the method says",
+            "aligned": "Aligned model",
+            "finetuned": "Fine-tune",
+        },
+    )
+    seed: int = option(
+        0, ge=0, le=_SEED_MOST, title="Seed", help="The same seed gives the same files."
+    )
+    memory_mb: int = option(
+        256,
+        ge=16,
+        unit="MB",
+        title="Read ahead",
+        help="Memory for tensors that are read ahead or wait to be written.",
+        step=64,
+    )
+    folder: str = option(
+        "", title="Folder", help="Where the new model goes. Empty: the store.", is_path=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A further model that an operation takes.
+
+    Args:
+        id: its name in the recipe.
+        title: with its icon; translated in context ``Workbench``.
+        hint: one line while it is empty.
+    """
+
+    id: str
+    title: str
+    icon: str
+    hint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One segment of the switch.
@@ -106,6 +186,10 @@ class Operation:
         compared: methods that a sweep also tries until the user says otherwise.
         can_sweep: whether options may stand as lists and results are measured.
         result: what else the job may be told.
+        base: caption and invitation of the base's slot.
+        experts: caption of the list.
+        slots: further models that it takes.
+        given: further inputs, such as files; None for none.
     """
 
     id: str
@@ -115,7 +199,35 @@ class Operation:
     result: type[Options]
     compared: tuple[str, ...] = ()
     can_sweep: bool = False
+    base: tuple[str, str] = (
+        str(QT_TRANSLATE_NOOP("Workbench", "&Base")),
+        str(QT_TRANSLATE_NOOP("Workbench", "Drop the model that the experts were tuned from.")),
+    )
+    experts: str = str(QT_TRANSLATE_NOOP("Workbench", "E&xperts"))
+    slots: tuple[Slot, ...] = ()
+    given: type[Options] | None = None
 
+
+_REPAIR_SLOTS = (
+    Slot(
+        "unaligned",
+        str(QT_TRANSLATE_NOOP("Workbench", "Unaligned model")),
+        "expert",
+        str(QT_TRANSLATE_NOOP("Workbench", "The aligned one, tuned until it refuses nothing.")),
+    ),
+    Slot(
+        "pretrained",
+        str(QT_TRANSLATE_NOOP("Workbench", "Pretrained base")),
+        "base",
+        str(QT_TRANSLATE_NOOP("Workbench", "The model before it was aligned.")),
+    ),
+    Slot(
+        "sibling",
+        str(QT_TRANSLATE_NOOP("Workbench", "Safe sibling")),
+        "repaired",
+        str(QT_TRANSLATE_NOOP("Workbench", "Another fine-tune that was tuned to be safe.")),
+    ),
+)
 
 OPERATIONS: Mapping[str, Operation] = {
     one.id: one
@@ -131,6 +243,22 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation(
             "merge", str(QT_TRANSLATE_NOOP("Workbench", "Merge")), MERGING, "ties", MergeResult
+        ),
+        Operation(
+            "repair",
+            str(QT_TRANSLATE_NOOP("Workbench", "Safety repair")),
+            SAFETY,
+            "safe-delta",
+            RepairResult,
+            ("interpolation",),
+            can_sweep=True,
+            base=(
+                str(QT_TRANSLATE_NOOP("Workbench", "Aligned &model")),
+                str(QT_TRANSLATE_NOOP("Workbench", "Drop the parent that still refuses.")),
+            ),
+            experts=str(QT_TRANSLATE_NOOP("Workbench", "Fine-tune to &repair")),
+            slots=_REPAIR_SLOTS,
+            given=RepairTexts,
         ),
     )
 }
@@ -237,6 +365,7 @@ class WorkbenchState:
         chosen: what was chosen of each method, by its id.
         compared: other methods that the sweep tries.
         results: what was chosen of each operation's result, by its id.
+        extras: further models of the operation, by slot.
         evaluation: folder or file to measure on; empty for weights only.
         evaluations: what is offered, id and text.
         presets: the user's own, by method and name.
@@ -254,7 +383,10 @@ class WorkbenchState:
         default_factory=lambda: {one.id: one.default_method for one in OPERATIONS.values()}
     )
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
-    compared: tuple[str, ...] = OPERATIONS["compress"].compared
+    compared: tuple[str, ...] = tuple(
+        method for one in OPERATIONS.values() for method in one.compared
+    )
+    extras: Mapping[str, ModelRow] = field(default_factory=dict)
     results: Mapping[str, Chosen] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Chosen]] = field(default_factory=dict)
     evaluation: str = ""
@@ -305,6 +437,18 @@ class WorkbenchState:
         return known if known is not None else default_choice(method_id)
 
     @property
+    def given(self) -> Chosen:
+        """What was chosen of the operation's further inputs."""
+        return self.results.get(f"{self.operation}:given", Chosen())
+
+    @property
+    def has(self) -> tuple[str, ...]:
+        """Names of the further inputs that are there."""
+        files = self.given.values
+        models = (slot.id for slot in self.kind.slots if slot.id in self.extras)
+        return (*models, *(name for name, value in files.items() if value))
+
+    @property
     def result(self) -> Chosen:
         """What was chosen of the operation's result."""
         return self.results.get(self.operation, Chosen())
@@ -313,6 +457,8 @@ class WorkbenchState:
 @cache
 def default_choice(method_id: str) -> Chosen:
     """A method at its defaults, with the lists of the sweep that is offered first."""
+    if method_id in SAFETY:
+        return _budget_choice(SAFETY[method_id])
     method = COMPRESSION.get(method_id)
     if method is None:
         return Chosen()
@@ -322,6 +468,14 @@ def default_choice(method_id: str) -> Chosen:
             tried.setdefault(name, []).append(value)
     infos = {info.name: info for info in infos_of(method.options)}
     return Chosen(sweeps={name: list_text(infos[name], values) for name, values in tried.items()})
+
+
+def _budget_choice(method: SafetyMethod) -> Chosen:
+    """A repair at its defaults, with the budgets that it declares."""
+    info = next((one for one in infos_of(method.options) if one.name == method.budget), None)
+    if info is None or not info.sweep:
+        return Chosen()
+    return Chosen(sweeps={info.name: list_text(info, list(info.sweep))})
 
 
 def is_usable(row: ModelRow) -> bool:

@@ -201,6 +201,12 @@ class ExpertList(QWidget):
         column.addWidget(self._drop)
         column.addWidget(self._add)
 
+    def set_title(self, title: str) -> None:
+        """Show another caption."""
+        if title != self._label.text():
+            self._label.setText(title)
+            self.setAccessibleName(title.replace("&", ""))
+
     def show_looks(self, looks: Sequence[ExpertLook]) -> None:
         """Show these experts; cards that stay keep their place in the tab order."""
         while len(self.cards) > len(looks):

@@ -195,6 +195,13 @@ class ModelSlot(DropCard):
         self._line.asked.connect(self._on_asked)
         self.show_empty()
 
+    def set_words(self, title: str, invitation: str) -> None:
+        """Show another caption and invitation."""
+        if title != self._label.text():
+            self._label.setText(title)
+            self.setAccessibleName(title.replace("&", ""))
+            self._invitation.setText(invitation)
+
     @property
     def model_name(self) -> str:
         """Name of the model shown; empty when there is none."""

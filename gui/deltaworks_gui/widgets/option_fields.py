@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from deltaworks.options import OptionInfo
 from deltaworks_gui.theme import SPACE_M, SPACE_S, current_theme, set_look
-from deltaworks_gui.widgets.buttons import secondary_button
+from deltaworks_gui.widgets.buttons import icon_button
 from deltaworks_gui.widgets.choice_field import ChoiceField
 from deltaworks_gui.widgets.number_field import IntField, RealField
 from deltaworks_gui.widgets.option_values import number_text
@@ -333,11 +333,13 @@ class _TextValue(ValueField):
 class _PathValue(_TextValue):
     """A line of text and a way to look for the folder."""
 
+    _mode = QFileDialog.FileMode.Directory
+
     def __init__(self, info: OptionInfo, parent: QWidget | None = None) -> None:
         super().__init__(info, parent)
         self._row.setSpacing(SPACE_S)
-        self._browse = secondary_button(self.tr("Browse…"), name=f"btn_browse_{info.name}")
-        self._browse.setAccessibleName(self.tr("Browse for {0}").format(info.title))
+        text = self.tr("Browse for {0}").format(info.title)
+        self._browse = icon_button("folder", text, name=f"btn_browse_{info.name}")
         self._row.addWidget(self._browse)
         self._browse.clicked.connect(self._on_browse)
 
@@ -346,7 +348,7 @@ class _PathValue(_TextValue):
 
     def _on_browse(self) -> None:
         dialog = QFileDialog(self, self.info.title, self._line.text())
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setFileMode(self._mode)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.take)
         dialog.open()
@@ -357,6 +359,12 @@ class _PathValue(_TextValue):
         self.edited.emit(path)
 
 
+class _FileValue(_PathValue):
+    """A line of text and a way to look for the file."""
+
+    _mode = QFileDialog.FileMode.ExistingFile
+
+
 _KINDS: dict[str, type[ValueField]] = {
     "integer": _IntegerValue,
     "real": _RealValue,
@@ -364,4 +372,5 @@ _KINDS: dict[str, type[ValueField]] = {
     "flag": _FlagValue,
     "text": _TextValue,
     "path": _PathValue,
+    "file": _FileValue,
 }

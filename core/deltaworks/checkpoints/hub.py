@@ -6,6 +6,8 @@ snapshot are links into ``blobs``.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +67,42 @@ def snapshot_of(repo: Path) -> Path:
             "holds no snapshot", where=place(repo), fix="Download the model again."
         )
     return found[0]
+
+
+def cached_model(named: str, cache: Path | None = None) -> Path | None:
+    """Find a model that is named as on the Hub in the local cache.
+
+    Args:
+        named: ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
+        cache: the cache's folder; by default where Hugging Face's tools keep it.
+
+    Returns:
+        The snapshot; None when it is not there.
+    """
+    repo_id, _, revision = named.partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) or ".." in named:
+        return None
+    repo = (cache or cache_folder()) / f"{_PREFIX}{repo_id.replace('/', '--')}"
+    if not is_repo_folder(repo):
+        return None
+    found = snapshots(repo)
+    if not revision:
+        return next(iter(found), None)
+    ref = repo / "refs" / revision
+    commit = revision
+    if "/" not in revision and ref.is_file():
+        commit = read_bytes(ref, 1000).decode("utf-8", "replace").strip()
+    return next((path for path in found if path.name == commit), None)
+
+
+def cache_folder() -> Path:
+    """Say where Hugging Face's tools keep their cache."""
+    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    home = os.environ.get("HF_HOME")
+    root = Path(home).expanduser() if home else Path.home() / ".cache" / "huggingface"
+    return root / "hub"
 
 
 def is_downloading(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.adapter import AdapterCheckpoint
 from deltaworks.checkpoints.checkpoint import Checkpoint
+from deltaworks.checkpoints.hub import cached_model
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.engine import checks
 from deltaworks.engine.merge_names import Naming, name_alike
@@ -89,16 +90,22 @@ def _open(
     """Open a model, or the adapter over it; a base that is open already serves again."""
     base = opened.get(BASE)
     try:
+        path = _local(reference.path)
         if not reference.adapter:
-            return open_files.enter_context(open_checkpoint(reference.path, base=base))
-        place = Path(reference.path).resolve()
+            return open_files.enter_context(open_checkpoint(path, base=base))
+        place = Path(path).resolve()
         root = base if base is not None and base.path.resolve() == place else roots.get(place)
         if root is None:
-            root = roots[place] = open_files.enter_context(open_checkpoint(reference.path))
-        return open_files.enter_context(open_checkpoint(reference.adapter, base=root))
+            root = roots[place] = open_files.enter_context(open_checkpoint(path))
+        return open_files.enter_context(open_checkpoint(_local(reference.adapter), base=root))
     except AppError as error:
         faults.append(error)
         return None
+
+
+def _local(path: str) -> str | Path:
+    """Give a path; a model that is named as on the Hub lies in its cache, if anywhere."""
+    return path if Path(path).expanduser().exists() else cached_model(path) or path
 
 
 def named_models(recipe: MergeRecipe, opened: Mapping[int, Checkpoint]) -> MergeModels:

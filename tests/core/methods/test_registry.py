@@ -39,7 +39,7 @@ def test_ids_are_the_known_ones() -> None:
         "impart-qt",
         "delta-come",
         "rdc",
-        *("bitdelta", "gptq", "deltazip"),
+        *("bitdelta", "gptq", "deltazip", "ultradelta"),
     }
     assert set(MERGING) == {
         *("linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "arcee-fusion"),

@@ -18,6 +18,7 @@ from deltaworks.methods.compression import (
     magnitude,
     rdc,
     sign,
+    ultradelta,
 )
 from deltaworks.methods.method import CompressionMethod, index
 
@@ -37,4 +38,5 @@ COMPRESSION: Mapping[str, CompressionMethod] = index(
     bitdelta.METHOD,
     gptq.METHOD,
     deltazip.METHOD,
+    ultradelta.METHOD,
 )

@@ -33,7 +33,7 @@ def draw_comparison(
         y: ``recovered``, ``kl``, ``accuracy`` or ``fidelity``.
         look: colours and fonts.
     """
-    axes = add_axes(figure, look, Margins(right=190))
+    axes = add_axes(figure, look, Margins(right=250))
     title_axes(axes, look, "Bits a weight, everything counted", _UP[y])
     mine = [one for one in found.entries if one.expert == expert and not one.reason]
     points = [(one, getattr(one, y)) for one in mine]

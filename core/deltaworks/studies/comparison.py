@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 RECORD, TABLE = "comparison.json", "comparison.md"
 _DIGITS = 6
 _MOST_VALUES = 3
+_CAUTION = 0.98
+"""A sample's bits may be so far below those of all tensors."""
 _LENIENT = 1.005
 """Scales of a one-bit method do not put it past one bit."""
 
@@ -278,7 +280,7 @@ class _Running:
         curve = SizeCurve(recipe, self._control)
         found = []
         for budget in self._recipe.bits:
-            place = curve.place_of(budget)
+            place = curve.place_of(budget if curve.is_whole else _CAUTION * budget)
             if curve.bits(place) > budget:
                 text = f"does not come down to {budget:g} bits"
                 self._control.report(Warned(text, method.title))

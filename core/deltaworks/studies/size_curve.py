@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deltaworks.methods.method import CompressionMethod
     from deltaworks.progress import JobControl
 
-SAMPLE = 1 << 20
+SAMPLE = 1 << 21
 """Weights of the sample, in whole tensors."""
 _LEAST_TENSORS = 6
 _LEAST = 1e-9
@@ -55,6 +55,11 @@ class SizeCurve:
         self._n_sampled = sum(pair.delta.numel() for pair in self._pairs)
         if not self._n_sampled:
             raise OptionError("no tensor is compressed", fix="Choose --scope all, or no target.")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sample is all there is."""
+        return self._n_sampled == self.n_weights
 
     def setting(self, place: float) -> Setting:
         """Give the setting at a place."""

@@ -99,7 +99,7 @@ class Lab:
     def __init__(self, server: Server, models: Path, out: Path) -> None:
         self.server, self.models, self.out = server, models, out
         self._whole: dict[str, tuple[dict[str, str], int, float]] = {}
-        self._delta = ""
+        self._delta = str(models / "delta.safetensors")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -140,9 +140,8 @@ class Lab:
         }
 
     def _rebuild(self) -> dict[str, Any]:
-        if not self._delta:
+        if not Path(self._delta).exists():
             recipe = {**self._compress("low-rank"), "experts": [self._ref("one")]}
-            self._delta = str(self.models / "delta.safetensors")
             done = self.server.ask("run", recipe={**recipe, "output": self._delta})
             assert done["outcome"] == "done", done
         return {"kind": "rebuild", "base": self._ref("base"), "delta": {"path": self._delta}}
@@ -198,33 +197,41 @@ def _models(folder: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A laboratory on the ordinary disk."""
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "out").mkdir()
-    server = Server([sys.executable, str(Path(__file__).with_name("server.py"))])
-    lab = Lab(server, _models(folder / "models", request), folder / "out")
-    _warm(lab)
-    yield lab
+def server_and_disk(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Server, Path | None]]:
+    """The server, and a disk of 4 MB that it alone sees; None where none can be mounted."""
+    disk = tmp_path_factory.mktemp("small")
+    command = [sys.executable, str(Path(__file__).with_name("server.py"))]
+    unshare = next((one for one in _UNSHARE if _can_mount(one, disk)), None)
+    if unshare is not None:
+        command = [*unshare, *command, "--disk", str(disk), "4m"]
+    server = Server(command)
+    yield server, None if unshare is None else disk
     server.close()
 
 
 @pytest.fixture(scope="session")
-def small_disk(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Lab]:
-    """A laboratory whose outputs go to a disk of 4 MB; skips where none can be mounted."""
-    folder = tmp_path_factory.mktemp("small")
+def lab(
+    server_and_disk: tuple[Server, Path | None],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Lab:
+    """A laboratory on the ordinary disk."""
+    folder = tmp_path_factory.mktemp("lab")
     (folder / "out").mkdir()
-    unshare = next((one for one in _UNSHARE if _can_mount(one, folder / "out")), None)
-    if unshare is None:
-        pytest.skip("no private mounts on this system")
-    program = [sys.executable, str(Path(__file__).with_name("server.py"))]
-    server = Server([*unshare, *program, "--disk", str(folder / "out"), "4m"])
-    lab = Lab(server, _models(folder / "models", request), folder / "out")
+    lab = Lab(server_and_disk[0], _models(folder / "models", request), folder / "out")
     _warm(lab)
-    yield lab
-    server.close()
+    return lab
+
+
+@pytest.fixture(scope="session")
+def small_disk(server_and_disk: tuple[Server, Path | None], lab: Lab) -> Lab:
+    """A laboratory whose outputs go to a small disk; skips where none can be mounted."""
+    server, disk = server_and_disk
+    if disk is None:
+        pytest.skip("no private mounts on this system")
+    return Lab(server, lab.models, disk)
 
 
 _UNSHARE = (["unshare", "-m"], ["unshare", "-r", "-m"])

@@ -1,5 +1,8 @@
 """Synthetic Llama-type families from fixed seeds: a base and two fine-tunes of it, in bf16.
 
+The largest ones hold the numbers of a smaller one again and again: drawing takes longer
+than what is to be measured.
+
 A fine-tune is the base plus a low-rank change plus a sparse heavy-tailed one; after
 rounding to bf16 rather less than half of its numbers differ from the base's.
 """
@@ -13,6 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from deltaworks.checkpoints import open_checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.checkpoints.writer import ModelWriter
 from deltaworks.progress import JobControl
@@ -50,6 +56,10 @@ SIZES = {
 }
 
 
+_REPEATED = {"1b": "500m", "3b": "500m"}
+"""Families whose numbers are those of a smaller one."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Folders of a base and two fine-tunes."""
@@ -73,8 +83,12 @@ def family(size: str, cache: Path) -> Family:
     folder = cache / f"family-{size}-{_VERSION}"
     if not (folder / "whole").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        for name in _MODELS:
-            _write(folder / name, shape, _MODELS.index(name))
+        smaller = family(_REPEATED[size], cache) if size in _REPEATED else None
+        for number, name in enumerate(_MODELS):
+            if smaller is None:
+                _write(folder / name, shape, number)
+            else:
+                _repeat(folder / name, shape, (smaller.base, *smaller.experts)[number])
         (folder / "whole").touch()
     base, one, other = (folder / name for name in _MODELS)
     for path in folder.rglob("*.safetensors"):
@@ -127,6 +141,21 @@ def _write(folder: Path, shape: Shape, number: int) -> None:
                 rng = torch.Generator().manual_seed(1_000_000 * number + place)
                 tensor = tensor.float() + _delta(info, rng)
             writer.write(info.name, tensor_words(tensor.bfloat16()))
+        writer.commit(JobControl())
+
+
+def _repeat(folder: Path, shape: Shape, smaller: Path) -> None:
+    """Write a model from the numbers of a smaller one, from its head for every matrix."""
+    infos = list(_infos(shape))
+    config = json.dumps(_config(shape), indent=2).encode()
+    with (
+        ModelWriter(folder, infos, side_files={"config.json": config}) as writer,
+        open_checkpoint(smaller) as source,
+    ):
+        matrix, norm = (source.read_words(name) for name in ("lm_head.weight", "model.norm.weight"))
+        for info in infos:
+            words = np.resize(matrix if len(info.shape) > 1 else norm, info.n_elements)
+            writer.write(info.name, words)
         writer.commit(JobControl())
 
 

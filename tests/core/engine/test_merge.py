@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from deltaworks.methods import merging_method
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.progress import JobControl
-from deltaworks.recipes import parse_recipe
+from deltaworks.recipes import dump_recipe, parse_recipe
 
 if TYPE_CHECKING:
     from tests.core.engine.conftest import MakeMerge
@@ -351,3 +353,24 @@ def test_memory_in_flight_stays_within_the_budget(
     run(merging("ties", threads=4), JobControl())
 
     assert 0 < budgets[0].peak <= 61_440  # the largest single item: embedding and head
+
+
+_WITHOUT_TORCH = """
+import json, sys
+from deltaworks.engine import run
+from deltaworks.progress import JobControl
+from deltaworks.recipes import parse_recipe
+
+for recipe in json.loads(sys.argv[1]):
+    run(parse_recipe(recipe), JobControl())
+    assert "torch" not in sys.modules, recipe["setting"]
+"""
+
+
+def test_merges_by_elements_need_no_torch(merging: MakeMerge, tmp_path: Path) -> None:
+    methods = "linear task-arithmetic ties dare-ties della breadcrumbs sce model-stock karcher"
+    recipes = [dump_recipe(merging(method, output=tmp_path / method)) for method in methods.split()]
+
+    subprocess.run([sys.executable, "-c", _WITHOUT_TORCH, json.dumps(recipes)], check=True)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(methods.split())

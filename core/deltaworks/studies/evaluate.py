@@ -85,7 +85,7 @@ def run_evaluate(recipe: EvaluateRecipe, control: JobControl) -> Report:
                 warnings.append(f"not measured on data: {evaluator.reason}")
                 control.report(Warned(warnings[-1]))
             found = _on_data(models, evaluator, control)
-            measures |= found
+            measures |= found | _refusals(recipe, evaluator, control)
             quality = evaluator.quality(found)
             results["quality"] = asdict(quality) if quality else None
             results["references"] = evaluator.references()
@@ -122,6 +122,19 @@ def _evaluator(recipe: EvaluateRecipe, models: _Models, control: JobControl) -> 
         control=control,
         device="cpu" if recipe.device == "auto" else recipe.device,
     )
+
+
+def _refusals(
+    recipe: EvaluateRecipe, evaluator: Evaluator, control: JobControl
+) -> dict[str, Measure]:
+    """Ask the model that was measured last, where the set has prompts for it."""
+    from deltaworks.evaluation import load_suite
+    from deltaworks.evaluation.refusals import RefusalEvaluator, load_prompts
+
+    prompts = load_prompts(None, safety=load_suite(recipe.evaluation).safety)
+    if prompts is None or evaluator.running is None or evaluator.reason:
+        return {}
+    return RefusalEvaluator(prompts).measure(evaluator.running, control)
 
 
 def _on_data(models: _Models, evaluator: Evaluator, control: JobControl) -> dict[str, Measure]:

@@ -188,14 +188,14 @@ def default_lanes(*, cpu_only: bool = False) -> list[LaneSpec]:
     """One lane a device: the CPU's, and one for every GPU that is found."""
     from functools import partial
 
-    from deltaworks.engine.devices import detect
+    from deltaworks.numerics.gpus import gpus
     from deltaworks_gui.lanes.engines import ProcessEngine
     from deltaworks_gui.lanes.lane import LaneSpec
 
     lanes = [LaneSpec("cpu", "CPU", ProcessEngine)]
-    for number, gpu in enumerate(() if cpu_only else detect()[1:]):
+    for number, gpu in enumerate(() if cpu_only else gpus()):
         # The engine of a lane sees its own GPU alone, so to it that one is the first.
-        engine = partial(ProcessEngine, gpu=gpu.visible)
+        engine = partial(ProcessEngine, gpu=str(gpu.number))
         lanes.append(LaneSpec(f"gpu{number}", gpu.title, engine, gpu.total_bytes, "cuda:0"))
     return lanes
 

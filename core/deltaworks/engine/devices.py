@@ -6,18 +6,16 @@ Nothing here imports torch: the window asks as well. NVIDIA's own library tells 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import psutil
 
 from deltaworks.errors import OptionError
 from deltaworks.formatting import size
+from deltaworks.numerics.gpus import gpus
 
 if TYPE_CHECKING:
     from deltaworks.numerics.device_link import DeviceLink
@@ -92,61 +90,9 @@ def detect() -> tuple[Device, ...]:
 
 
 def _gpus() -> Iterator[Device]:
-    if find_spec("pynvml") is None:
-        return
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return  # no driver
-    try:
-        with contextlib.suppress(pynvml.NVMLError):
-            for place, number in enumerate(_visible(pynvml.nvmlDeviceGetCount())):
-                handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-                facts = pynvml.nvmlDeviceGetMemoryInfo(handle)
-                name = pynvml.nvmlDeviceGetName(handle)
-                title = name.decode() if isinstance(name, bytes) else str(name)
-                yield Device(f"cuda:{place}", title, int(facts.total), int(facts.free), str(number))
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
-
-
-def used_bytes(gpu: str, pid: int) -> int:
-    """Memory that one process uses on a GPU; 0 where that cannot be told.
-
-    Args:
-        gpu: its number, as ``Device.visible`` says.
-        pid: of the process.
-    """
-    if find_spec("pynvml") is None:
-        return 0
-    import pynvml
-
-    with contextlib.suppress(pynvml.NVMLError, ValueError):
-        pynvml.nvmlInit()
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(int(gpu))
-            for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                if one.pid == pid:
-                    return int(one.usedGpuMemory or 0)
-        finally:
-            pynvml.nvmlShutdown()
-    return 0
-
-
-def _visible(count: int) -> Sequence[int]:
-    """Give the GPUs that this process may use, in the order of their names in torch."""
-    text = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if text is None:
-        return range(count)
-    chosen = []
-    for part in text.split(","):
-        if not part.strip().isdecimal() or int(part) >= count:
-            break  # as CUDA does: what follows is hidden
-        chosen.append(int(part))
-    return chosen
+    for place, gpu in enumerate(gpus()):
+        title, total, free = gpu.title, gpu.total_bytes, gpu.free_bytes
+        yield Device(f"cuda:{place}", title, total, free, str(gpu.number))
 
 
 def device_fault(name: str, devices: Iterable[Device] | None = None) -> OptionError | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from deltaworks.engine.device_choice import resolve_device
-from deltaworks.engine.devices import open_link
 from deltaworks.engine.faults import placed
 from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.reports import Report
@@ -62,6 +60,9 @@ def run(recipe: EngineRecipe, control: JobControl, *, resume: bool = False) -> R
         AppError: it cannot be done; nothing is left behind.
     """
     try:
+        from deltaworks.engine.device_choice import resolve_device
+        from deltaworks.engine.devices import open_link
+
         recipe = recipe.model_copy(update={"device": resolve_device(recipe)})
         warn = partial(_warn, control)
         with computing_on(open_link(recipe.device, warn)):

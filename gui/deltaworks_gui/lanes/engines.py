@@ -83,7 +83,7 @@ class ProcessEngine:
         if self.pid is None:
             return 0
         if self._gpu:
-            from deltaworks.engine.devices import used_bytes
+            from deltaworks.numerics.gpus import used_bytes
 
             return used_bytes(self._gpu, self.pid)
         try:

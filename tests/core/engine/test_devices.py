@@ -64,7 +64,7 @@ class FakeNvidia:
 @pytest.fixture
 def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvidia())
-    monkeypatch.setattr("deltaworks.engine.devices.find_spec", lambda _: True)
+    monkeypatch.setattr("deltaworks.numerics.gpus._is_there", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
@@ -100,13 +100,13 @@ def test_trouble_with_the_driver_leaves_the_cpu(
     monkeypatch: pytest.MonkeyPatch, fails_at: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvidia(fails_at=fails_at))
-    monkeypatch.setattr("deltaworks.engine.devices.find_spec", lambda _: True)
+    monkeypatch.setattr("deltaworks.numerics.gpus._is_there", lambda: True)
 
     assert [one.id for one in detect()] == ["cpu"]
 
 
 def test_without_the_library_there_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deltaworks.engine.devices.find_spec", lambda _: None)
+    monkeypatch.setattr("deltaworks.numerics.gpus._is_there", lambda: False)
 
     assert [one.id for one in detect()] == ["cpu"]
 
@@ -190,7 +190,7 @@ def test_the_methods_say_themselves_whether_they_decompose() -> None:
 def test_a_job_for_a_device_that_is_not_here_is_refused_before_it_begins(
     compressing: MakeCompress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deltaworks.engine.devices.find_spec", lambda _: None)
+    monkeypatch.setattr("deltaworks.numerics.gpus._is_there", lambda: False)
 
     with pytest.raises(OptionError, match="there is no device 'cuda:0' here"):
         plan(compressing(["sign"], device="cuda:0"))

@@ -24,6 +24,7 @@ NOTHING = 0x7FFFFFFF
 _SAMPLE = 1 << 11
 _MOST_COLLECTED = 1 << 21
 _PIECE = 1 << 15
+_NOTHING, _ONE = np.int32(0), np.int32(1)
 
 
 class Numbers(Protocol):
@@ -126,15 +127,21 @@ def _keys(numbers: Floats) -> Keys:
 class _Bracket:
     """Keys between which a threshold is looked for, and what lies there.
 
+    Numbers on a coarse grid, as differences of rounded ones are, have few keys: those at
+    the two ends are counted, and only what lies between them is collected.
+
     Args:
         keep: how many numbers are to be kept; may be set again after the pass.
         count: of all numbers.
-        low: smallest key inside.
-        high: largest key inside.
+        low: smallest key of the bracket.
+        high: largest key of the bracket.
         above: numbers with larger keys.
-        n_inside: numbers inside.
-        inside: their keys, in any order.
-        tallies: keys and how often they were seen, of those that are inside no more.
+        at_high: numbers with the largest key.
+        at_low: numbers with the smallest key, should it be another.
+        n_between: numbers with other keys of the bracket.
+        n_held: of these, how many are in ``between``.
+        between: their keys less ``low``, in any order.
+        tallies: keys and how often they were seen, of those that are held no more.
     """
 
     keep: int
@@ -142,9 +149,11 @@ class _Bracket:
     low: int
     high: int
     above: int = 0
-    n_inside: int = 0
+    at_high: int = 0
+    at_low: int = 0
+    n_between: int = 0
     n_held: int = 0
-    inside: list[Keys] = field(default_factory=list)
+    between: list[Keys] = field(default_factory=list)
     tallies: list[tuple[Keys, npt.NDArray[np.int64]]] = field(default_factory=list)
 
     @property
@@ -153,33 +162,42 @@ class _Bracket:
 
     @property
     def misses(self) -> bool:
-        return not self.is_trivial and not 0 < self.keep - self.above <= self.n_inside
+        inside = self.at_high + self.n_between + self.at_low
+        return not self.is_trivial and not 0 < self.keep - self.above <= inside
 
     def take_bin(self, histogram: npt.NDArray[np.int64]) -> None:
         """Look in the bin of the high halves that the threshold is in."""
         from_top = np.cumsum(histogram[::-1])
         bin_of = len(histogram) - 1 - int(np.searchsorted(from_top, self.keep))
         self.low, self.high = bin_of << 16, (bin_of << 16) | 0xFFFF
-        self.above = self.n_inside = self.n_held = 0
-        self.inside, self.tallies = [], []
+        self.above = self.at_high = self.at_low = self.n_between = self.n_held = 0
+        self.between, self.tallies = [], []
 
     def take(self, keys: Keys, scratch: Keys, mask: npt.NDArray[np.bool_]) -> None:
         """Look at some keys."""
-        np.greater(keys, np.int32(self.high), out=mask)
-        self.above += int(np.count_nonzero(mask))
-        # Unsigned distance: one comparison for both ends.
         np.subtract(keys, np.int32(self.low), out=scratch)
-        np.less_equal(scratch.view(np.uint32), np.uint32(self.high - self.low), out=mask)
+        width = np.int32(self.high - self.low)
+        np.greater(scratch, width, out=mask)
+        self.above += int(np.count_nonzero(mask))
+        np.equal(scratch, width, out=mask)
+        self.at_high += int(np.count_nonzero(mask))
+        if not width:
+            return
+        np.equal(scratch, _NOTHING, out=mask)
+        self.at_low += int(np.count_nonzero(mask))
+        # Unsigned distance from the key after the smallest: one comparison for both ends.
+        np.subtract(scratch, _ONE, out=scratch)
+        np.less(scratch.view(np.uint32), width.astype(np.uint32) - np.uint32(1), out=mask)
         found = scratch[np.flatnonzero(mask)]
-        self.n_inside += len(found)
+        self.n_between += len(found)
         self.n_held += len(found)
-        self.inside.append(found)
+        self.between.append(found)
         if self.n_held > _MOST_COLLECTED:
             self._tally()
 
     def _tally(self) -> None:
         """Hold equal keys once."""
-        self.tallies.append(np.unique(np.concatenate(self.inside), return_counts=True))
+        self.tallies.append(np.unique(np.concatenate(self.between), return_counts=True))
         if len(self.tallies) > 1:
             keys, places = np.unique(
                 np.concatenate([keys for keys, _ in self.tallies]), return_inverse=True
@@ -187,7 +205,7 @@ class _Bracket:
             counts = np.zeros(len(keys), dtype=np.int64)
             np.add.at(counts, places, np.concatenate([many for _, many in self.tallies]))
             self.tallies = [(keys, counts)]
-        self.inside, self.n_held = [], 0
+        self.between, self.n_held = [], 0
 
     def threshold(self) -> Threshold:
         if self.keep <= 0:
@@ -195,19 +213,29 @@ class _Bracket:
         if self.keep >= self.count:
             return Threshold(-1)
         wanted = self.keep - self.above
+        if wanted <= self.at_high:
+            return Threshold(self.high, wanted)
+        wanted -= self.at_high
+        if wanted > self.n_between:
+            return Threshold(self.low, wanted - self.n_between)
+        key, n_equal = self._between(wanted)
+        return Threshold(key + self.low + 1, n_equal)
+
+    def _between(self, wanted: int) -> tuple[int, int]:
+        """Give the key of the ``wanted``-th largest collected, and how many equal ones to keep."""
         if not self.tallies:
-            inside = np.concatenate(self.inside)
-            place = len(inside) - wanted
-            inside.partition(place)
-            key = inside[place]
-            larger = int(np.count_nonzero(inside[place:] > key))
-            return Threshold(int(key) + self.low, wanted - larger)
-        self._tally()
+            held = np.concatenate(self.between)
+            place = len(held) - wanted
+            held.partition(place)
+            larger = int(np.count_nonzero(held[place:] > held[place]))
+            return int(held[place]), wanted - larger
+        if self.between:
+            self._tally()
         keys, counts = self.tallies[0]
         from_top = np.cumsum(counts[::-1])
         place = int(np.searchsorted(from_top, wanted))
         larger = int(from_top[place - 1]) if place else 0
-        return Threshold(int(keys[::-1][place]) + self.low, wanted - larger)
+        return int(keys[::-1][place]), wanted - larger
 
 
 def _bracket(sample: Keys, count: int, keep: int) -> _Bracket:

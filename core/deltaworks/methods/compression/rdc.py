@@ -46,6 +46,7 @@ _SKETCH_FROM = 1024
 _LENGTHS = "off"
 _SEARCH = 8
 _NEAR = 0.98
+_FIRST_OCTAVES, _STRIDE = 1.75, 0.75
 _LARGEST_BITS = 16.0
 
 
@@ -155,17 +156,30 @@ def step_for(matrix: Floats, svd: Svd | None, options: RdcOptions) -> float:
     """Find the step at which a matrix takes its bits."""
     budget = options.bits * matrix.size
     rms = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64))))
-    low, high = log2(rms) - options.bits - 1.0, log2(rms) + 5.0
+    place = log2(rms) - options.bits + _FIRST_OCTAVES
+    low: tuple[float, float] | None = None
+    high: tuple[float, float] | None = None
     for _ in range(_SEARCH):
-        middle = (low + high) / 2.0
-        bits = estimate_bits(matrix, svd, exp2(middle), _ETA)
+        bits = estimate_bits(matrix, svd, exp2(place), _ETA)
+        if _NEAR * budget <= bits <= budget:
+            return exp2(place)
         if bits > budget:
-            low = middle
+            low = place, bits
         else:
-            high = middle
-            if bits > _NEAR * budget:
-                break
-    return exp2(high)
+            high = place, bits
+        place = _between(low, high, budget)
+    return exp2(high[0] if high else place)
+
+
+def _between(
+    low: tuple[float, float] | None, high: tuple[float, float] | None, budget: float
+) -> float:
+    """Guess where the budget is met; between two places, logarithms of bits are near a line."""
+    if low is None or high is None:
+        return low[0] + _STRIDE if low else high[0] - _STRIDE if high else 0.0
+    aim = (1.0 + _NEAR) / 2.0 * budget
+    share = log2(low[1] / aim) / log2(low[1] / high[1])
+    return low[0] + (high[0] - low[0]) * min(max(share, 0.05), 0.95)
 
 
 def decode(parts: Parts, spec: TensorSpec, options: RdcOptions) -> Tensor:  # noqa: ARG001

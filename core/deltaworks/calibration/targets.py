@@ -40,13 +40,6 @@ def linear_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     )
 
 
-def input_width(checkpoint: Checkpoint, name: str) -> int:
-    """Inputs of a linear layer, however it is stored."""
-    info = checkpoint.info(name)
-    role = roles_of([info], checkpoint.config)[name]
-    return info.shape[-2] if role.is_transposed else info.shape[-1]
-
-
 def find_targets(model: Module, checkpoint: Checkpoint, names: Collection[str]) -> Targets:
     """Find the modules of stored weights.
 

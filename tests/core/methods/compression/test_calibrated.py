@@ -39,7 +39,8 @@ def correlated(size: int, seed: int = 0) -> Tensor:
     mix = torch.randn(size, size, generator=rng) / size**0.5
     rows = torch.randn(4 * size, size, generator=rng) @ mix
     rows += 0.1 * torch.randn(4 * size, size, generator=rng)
-    return rows.T @ rows / len(rows)
+    found: Tensor = rows.T @ rows / len(rows)
+    return found
 
 
 def decoded(method: CompressionMethod, pair: TensorPair, **options: Any) -> Tensor:

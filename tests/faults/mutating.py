@@ -112,6 +112,8 @@ def damaged_metadata(raw: bytes, key: str, dice: random.Random) -> bytes:
     n_bytes = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + n_bytes])
     text = header["__metadata__"][key].encode()
+    if dice.random() < 0.8:  # as whoever means harm would do
+        header["__metadata__"].pop("integrity", None)
     header["__metadata__"][key] = damaged_json(text, dice).decode("utf-8", errors="replace")
     again = json.dumps(header).encode()
     return len(again).to_bytes(8, "little") + again + raw[8 + n_bytes :]

@@ -422,6 +422,27 @@ def test_a_merge_takes_each_experts_own_options(
     assert recipe.output == str(context.home.store / "meridian-maths+meridian-code ties")
 
 
+def test_what_no_form_of_a_merge_shows_is_kept_or_refused(bench: WorkbenchController) -> None:
+    bench.set_inputs(BASE, [MATHS, CODE], "merge")
+    made = bench.recipe()
+    assert isinstance(made, MergeRecipe)
+    opened = made.model_copy(update={"numerics": "mergekit-0.1.5", "vocabulary": "pad"})
+
+    bench.load_recipe(dump_recipe(opened))
+    bench.change(edit.with_result_value(bench.state, "dtype", "F32"))
+
+    kept = bench.recipe()
+    assert isinstance(kept, MergeRecipe)
+    assert (kept.numerics, kept.vocabulary) == ("mergekit-0.1.5", "pad")
+    bench.change(edit.with_method(bench.state, "linear"))
+    other = bench.recipe()
+    assert isinstance(other, MergeRecipe)
+    assert other.numerics == "app-fp32"
+    varied = made.experts[0].model_copy(update={"options": {"weight": [0, 1]}})
+    with pytest.raises(OptionError, match="no place for values that differ between layers"):
+        bench.load_recipe(made.model_copy(update={"experts": (varied, *made.experts[1:])}))
+
+
 def test_a_method_for_one_expert_says_so(bench: WorkbenchController) -> None:
     bench.set_inputs(BASE, [MATHS, CODE], "merge")
 

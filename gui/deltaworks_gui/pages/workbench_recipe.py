@@ -18,6 +18,7 @@ from deltaworks.library.home import Home
 from deltaworks.library.rows import ModelRow
 from deltaworks.methods import METHODS
 from deltaworks.options import OptionInfo, Options, read_options
+from deltaworks.recipes.patterns import varies
 from deltaworks.recipes.schema import (
     CompressRecipe,
     MergeInput,
@@ -35,6 +36,9 @@ JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSw
 
 _MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
 _NAME_LIMIT = 80
+_AS_READ = "merge:as-read"
+_KEPT = ("numerics", "dtype", "vocabulary", "chat_template")
+"""Fields of a merge that no form shows, kept as an opened recipe says them."""
 
 
 def _tr(text: str) -> str:
@@ -205,8 +209,15 @@ def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
         out_dtype="" if dtype == "same" else dtype,
         shard_bytes=round(values.get("shard_gb", 5.0) * _GIGABYTE),
         output=str(Path(values.get("folder") or home.store) / _plain(name)),
+        **_as_read(state),
         **_common(state),
     )
+
+
+def _as_read(state: WorkbenchState) -> dict[str, Any]:
+    """What a recipe that was opened says beyond the forms, while its method is chosen."""
+    values = dict(state.results.get(_AS_READ, Chosen()).values)
+    return values if values.pop("method", "") == state.method.id else {}
 
 
 def _common(state: WorkbenchState) -> dict[str, Any]:
@@ -294,12 +305,42 @@ def _key(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(options.items()))
 
 
+def _refuse_without_form(recipe: MergeRecipe) -> None:
+    """Refuse a merge of which the forms would lose something.
+
+    Raises:
+        OptionError: it has slices, adapters, values that differ between layers, or a
+            tokenizer to build.
+    """
+    options = [recipe.setting.options, *(expert.options for expert in recipe.experts)]
+    found = {
+        "slices": bool(recipe.slices or recipe.modules),
+        "a tokenizer to build": recipe.tokenizer is not None,
+        "adapters over models": any(expert.model.adapter for expert in recipe.experts),
+        "values that differ between layers": any(
+            varies(value) for values in options for value in values.values()
+        ),
+    }
+    lacking = [name for name, is_there in found.items() if is_there]
+    if lacking:
+        raise OptionError(
+            f"the Workbench has no place for {', '.join(lacking)}",
+            where="recipe",
+            fix="Run it with 'deltaworks-cli merge'; the result appears in the Library.",
+        )
+
+
 def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchState, bool]:
     """The state that a recipe describes, but for its inputs, and whether it is exact."""
     if isinstance(recipe, RepairRecipe | RepairSweepRecipe):
         return _with_repair(state, recipe)
     if isinstance(recipe, MergeRecipe):
+        _refuse_without_form(recipe)
         method = recipe.setting.method
+        kept = {name: getattr(recipe, name) for name in _KEPT}
+        state = replace(
+            state, results={**state.results, _AS_READ: Chosen({"method": method, **kept})}
+        )
         result: dict[str, Any] = {"shard_gb": recipe.shard_bytes / _GIGABYTE}
         if recipe.out_dtype:
             result["dtype"] = recipe.out_dtype

@@ -239,6 +239,15 @@ def _needs(recipe: MergeRecipe, method: MergingMethod, where: str) -> Iterator[A
     needs = method.needs
     if needs.base and recipe.base is None:
         yield OptionError("needs a base", where=where, fix="Choose the experts' base.")
+    if needs.statistics and not recipe.calibration.text:
+        labels = labels_of(recipe)
+        for place, expert in enumerate(recipe.experts):
+            if not expert.texts:
+                yield OptionError(
+                    f"needs texts of each expert's task, {labels[place]} has none",
+                    where=where,
+                    fix="Name a .txt or .jsonl file in 'texts' of the expert.",
+                )
     for given in sorted(_expert_counts(recipe)):
         if given < needs.min_experts or given > (needs.max_experts or given):
             bounds = str(needs.min_experts)

@@ -155,5 +155,5 @@ def test_a_sparsifier_without_a_base_or_of_no_known_kind_is_refused(merging: Any
 def test_a_method_that_needs_texts_says_so(merging: Any) -> None:
     recipe, _ = merging(setting={"method": "regmean"})
 
-    with pytest.raises(OptionError, match="needs texts of this model's task"):
-        run(recipe, JobControl())
+    with pytest.raises(OptionError, match=r"needs texts of each expert's task, expert has none"):
+        plan(recipe)

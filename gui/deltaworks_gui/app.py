@@ -36,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     multiprocessing.freeze_support()
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    if options.self_test:
+        return _self_test()
     home = _home(options)
+    if options.diagnostics:
+        return _print_diagnostics(home)
     faults = _watch_faults(home)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # downloads ask for the network themselves
     sys.setswitchinterval(_SWITCH_S)
@@ -57,6 +61,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--offline", action="store_true", help="never touch a network")
     parser.add_argument("--safe-mode", action="store_true", help="restore nothing")
     parser.add_argument("--reset-layout", action="store_true", help="forget the window's layout")
+    parser.add_argument(
+        "--diagnostics", action="store_true", help="print versions and the last log lines"
+    )
+    parser.add_argument(
+        "--self-test", action="store_true", help="try this installation out, unseen; print JSON"
+    )
     parser.add_argument("--version", action="version", version=f"{DISPLAY_NAME} {VERSION}")
     return parser.parse_args(arguments)
 
@@ -68,6 +78,21 @@ def _home(options: argparse.Namespace) -> Home:
         # The engine and everything else that asks finds the same place.
         os.environ[VARIABLE] = str(options.home.expanduser().absolute())
     return default_home()
+
+
+def _self_test() -> int:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from deltaworks_gui.self_test import run_self_test
+
+    return run_self_test()
+
+
+def _print_diagnostics(home: Home) -> int:
+    from deltaworks_gui.diagnostics import diagnostics_of_file
+
+    sys.stdout.write(diagnostics_of_file(home.logs) + "\n")
+    return 0
 
 
 def _watch_faults(home: Home) -> TextIO:
@@ -92,6 +117,7 @@ def _run(options: argparse.Namespace, home: Home) -> int:
         return 0
     from deltaworks_gui.door import Door
     from deltaworks_gui.garbage import GarbageKeeper
+    from deltaworks_gui.mishaps import Mishaps
 
     app = make_app()
     keeper = GarbageKeeper(app)
@@ -100,6 +126,7 @@ def _run(options: argparse.Namespace, home: Home) -> int:
     context = make_context(app, home, options)
     try:
         window = make_window(context, book)
+        mishaps = Mishaps(window, book)
         server = InstanceServer(name, window)
         door = Door(window)
         server.received.connect(door.take)
@@ -111,6 +138,7 @@ def _run(options: argparse.Namespace, home: Home) -> int:
         door.first(message)
         code = app.exec()
         signals.stop()
+        mishaps.stop()
         server.close()
     finally:
         # The second net: whatever went wrong, no thread outlives the objects it uses.

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -129,8 +130,18 @@ class LogBook(QObject):
         self.model.append(self._relay.take())
 
 
-def catch_everything() -> None:
-    """Log what nobody caught: exceptions in slots and threads, and Qt's own messages."""
+Listener = Callable[[BaseException], None]
+_listener: Listener | None = None
+
+
+def catch_everything(listener: Listener | None = None) -> None:
+    """Log what nobody caught: exceptions in slots and threads, and Qt's own messages.
+
+    Args:
+        listener: told of every such exception, on the thread where it happened.
+    """
+    global _listener
+    _listener = listener
     sys.excepthook = _on_exception
     threading.excepthook = _on_thread_exception
     sys.unraisablehook = _on_unraisable
@@ -144,6 +155,8 @@ def _on_exception(
     if not issubclass(kind, KeyboardInterrupt):
         logger = logging.getLogger("deltaworks_gui")
         logger.critical("nobody caught this", exc_info=(kind, error, trace))
+        if _listener is not None:
+            _listener(error)
 
 
 def _on_thread_exception(args: threading.ExceptHookArgs) -> None:

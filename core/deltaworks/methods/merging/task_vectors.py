@@ -176,12 +176,13 @@ def _weighted(expert: _Expert, span: slice, start: Floats, delta: Floats, keys: 
     expert.delta.onto(span, start, delta)
     if expert.zero is not None:
         expert.zero(delta, keys)
-    if expert.rescale != 1.0:
-        np.multiply(delta, expert.rescale, out=delta)
-        exact.round(delta)
-    if expert.weight != 1.0:
-        np.multiply(delta, expert.weight, out=delta)
-        exact.round(delta)
+    factors = [expert.rescale, expert.weight]
+    if not exact.is_mergekit:  # which rounds in between
+        factors = [np.float32(expert.rescale * expert.weight)]
+    for factor in factors:
+        if factor != 1.0:
+            np.multiply(delta, factor, out=delta)
+            exact.round(delta)
 
 
 def l1_factor(delta: Delta, kept: Kept) -> float:

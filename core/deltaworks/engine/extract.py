@@ -235,7 +235,9 @@ def _write(job: ExtractJob, found: Sequence[_Found]) -> Artefact:
         file = partial / "adapter_model.safetensors"
         save_file(tensors, file, metadata={"format": "pt"})
         config = _config(job, found)
-        (partial / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+        described = partial / "adapter_config.json"
+        described.write_text(json.dumps(config, indent=2) + "\n")
+        file.chmod(described.stat().st_mode)  # weights are written for their owner alone
         for path in partial.iterdir():
             with path.open("rb") as written:
                 os.fsync(written.fileno())

@@ -137,6 +137,27 @@ def test_a_mergekit_file_is_merged(
     assert planned["write_bytes"] >= row["size_bytes"]
 
 
+def test_a_dry_run_shows_checks_and_the_values_of_layers(
+    cli: Any, tiny_base: Path, tiny_expert: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "merge.yml"
+    config.write_text(
+        f"merge_method: task_arithmetic\nbase_model: {tiny_base}\nmodels:\n"
+        f"- {{model: {tiny_expert}, parameters: {{weight: [0.25, 0.75]}}}}\n"
+    )
+
+    shown = cli("merge", config, tmp_path / "merged", "--dry-run")
+    facts = cli("merge", config, tmp_path / "merged", "--dry-run", "--json").json
+
+    assert shown.code == 0
+    assert "All models are llama." in shown.out
+    assert "weight 0.75" in shown.out
+    assert {check["level"] for check in facts["checks"]} == {"ok"}
+    last = [row for row in facts["parameters"] if row["layer"] == 1]
+    assert last[0]["each"] == [{"weight": 0.75}]
+    assert not (tmp_path / "merged").exists()
+
+
 def test_a_recipe_of_another_kind_is_sent_elsewhere(
     cli: Any, tmp_path: Path, tiny_base: Path
 ) -> None:

@@ -180,7 +180,9 @@ def _declared(folder: Path, card: Card) -> tuple[str, tuple[str, ...]]:
         recipe = recipe["recipe"] if isinstance(recipe.get("recipe"), dict) else recipe
         base = recipe.get("aligned" if recipe.get("kind") == "repair" else "base")
         path = str(base.get("path", "")) if isinstance(base, dict) else ""
-        role = {"merge": "Merge", "repair": "Repaired", "rebuild": "Expert"}.get(str(recipe.get("kind")), "")
+        role = {"merge": "Merge", "repair": "Repaired", "rebuild": "Expert"}.get(
+            str(recipe.get("kind")), ""
+        )
         return role, (path,) if path else ()
     if card.is_merge:
         return "Merge", card.bases

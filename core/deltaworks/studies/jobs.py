@@ -61,7 +61,7 @@ def plan_job(recipe: Recipe) -> Plan:
                 with ExitStack() as open_files:
                     return open_channel_merge(recipe, open_files).plan()
             case ContestRecipe():
-                from deltaworks.studies.merge_contest import plan_contest
+                from deltaworks.studies.contest_plan import plan_contest
 
                 return plan_contest(recipe)
             case ComparisonRecipe():

@@ -55,10 +55,6 @@ class MergeModels:
             for note in naming.notes:
                 yield f"{label[0].upper()}{label[1:]}: {note}"
 
-    def having(self, name: str) -> list[int]:
-        """Give the models that have a tensor, the base first."""
-        return [model for model in sorted(self.names) if name in self.names[model]]
-
 
 def open_models(
     recipe: MergeRecipe, open_files: ExitStack, faults: list[AppError]

@@ -31,6 +31,8 @@ Put = Callable[[Words, int], None]
 """Writes words at an offset in bytes from the item's first one."""
 
 _COPY_BYTES = 1 << 19
+_PIECES_A_WRITE = 2
+"""More calls cost more, and larger ones leave the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class _Rooms(threading.local):
     def result(self, size: int, dtype: str) -> tuple[Floats, Words]:
         key = (size, dtype)
         if key not in self.out:
-            words = np.empty(size, dtype=NUMPY_DTYPE[dtype])
+            words = np.empty(_PIECES_A_WRITE * size, dtype=NUMPY_DTYPE[dtype])
             self.out[key] = np.empty(size, dtype=np.float32), words
         return self.out[key]
 
@@ -155,16 +157,20 @@ def _fill_all(
 ) -> Written:
     dtype, name = task.info.dtype, task.info.name
     values, words = _ROOMS.result(size, dtype)
-    stretch = Stretch(put)
+    stretch, held = Stretch(put), 0
     for span in spans(count, size):
-        piece, rounded = values[: span.stop - span.start], words[: span.stop - span.start]
+        piece = values[: span.stop - span.start]
+        rounded = words[held : held + len(piece)]
         fill(span, piece)
         if not may_be_infinite and not is_finite(piece):
             raise not_finite(name)
         narrow(piece, dtype, rounded)
         if dtype == "F16" and not np.isfinite(rounded).all():
             _refuse_overflow(piece, name)
-        stretch.write(rounded)
+        held += len(piece)
+        if held == len(words) or span.stop == count:
+            stretch.write(words[:held])
+            held = 0
     return stretch.written()
 
 

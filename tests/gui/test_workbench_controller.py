@@ -722,3 +722,22 @@ def test_an_output_that_is_there_is_not_aimed_at(
     assert job is not None
     assert job.recipe["output"].endswith("meridian-maths+meridian-code ties 2")
     qtbot.waitUntil(lambda: not context.queue.busy, timeout=5000)
+
+
+def test_a_calibration_is_asked_for_and_comes_back_from_its_recipe(
+    bench: WorkbenchController, tmp_path: Path
+) -> None:
+    controller = bench
+    controller.set_inputs(BASE, [row(2, "sums")])
+    controller.change(edit.with_result_value(controller.state, "calibrate", "file"))
+    why = controller.state.why_not
+    controller.change(edit.with_result_value(controller.state, "text", str(tmp_path / "t.txt")))
+
+    recipe = controller.recipe()
+    assert isinstance(recipe, SweepRecipe)
+    controller.change(edit.with_result_value(controller.state, "calibrate", "none"))
+    controller.load_recipe(recipe)
+
+    assert "Choose the file of texts" in why
+    assert recipe.calibration.text == str(tmp_path / "t.txt")
+    assert controller.state.result.values["calibrate"] == "file"

@@ -20,6 +20,7 @@ from deltaworks.methods import METHODS
 from deltaworks.options import OptionInfo, Options, read_options
 from deltaworks.recipes.patterns import varies
 from deltaworks.recipes.schema import (
+    Calibration,
     CompressRecipe,
     MergeInput,
     MergeRecipe,
@@ -31,6 +32,7 @@ from deltaworks.recipes.schema import (
 )
 from deltaworks_gui.pages.workbench_state import Chosen, WorkbenchState, infos_of
 from deltaworks_gui.widgets.option_values import list_text, parse_list, value_fault
+from deltaworks_resources import calibration_text
 
 JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSweepRecipe
 
@@ -132,6 +134,7 @@ def make_recipe(state: WorkbenchState, home: Home, now: datetime | None = None) 
         "experts": tuple(_reference(expert.row) for expert in state.active),
         "settings": settings,
         "scope": state.result.values.get("scope", "linear2d"),
+        "calibration": _calibration(state),
         **_common(state),
     }
     folder = state.result.values.get("folder")
@@ -228,6 +231,16 @@ def _common(state: WorkbenchState) -> dict[str, Any]:
         "device": "cpu" if state.lane == "cpu" else f"cuda:{state.lane.removeprefix('gpu')}",
         "note": _overrides(state),
     }
+
+
+def _calibration(state: WorkbenchState) -> Calibration:
+    """The texts that run through the experts first; none unless the user asked."""
+    values = state.result.values
+    choice = values.get("calibrate", "none")
+    if choice == "none":
+        return Calibration()
+    bundled = str(calibration_text("default"))
+    return Calibration(text=bundled if choice == "bundled" else values.get("text", ""))
 
 
 def _overrides(state: WorkbenchState) -> str:
@@ -354,6 +367,10 @@ def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchStat
     else:
         chosen, exact = choices_from(recipe.settings)
         operation, result = "compress", {"scope": recipe.scope}
+        if recipe.calibration.text:
+            is_ours = recipe.calibration.text == str(calibration_text("default"))
+            result["calibrate"] = "bundled" if is_ours else "file"
+            result |= {} if is_ours else {"text": recipe.calibration.text}
         method, *others = chosen
         compared = tuple(others)
         sweep = recipe if isinstance(recipe, SweepRecipe) else None

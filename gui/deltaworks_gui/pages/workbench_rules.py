@@ -103,6 +103,9 @@ def _options(state: WorkbenchState) -> Iterator[str]:
                     info.title if title in ("", state.method.title) else f"{title}, {info.title}"
                 )
                 yield f"{named}: {faults[info.name]}."
+    values = state.result.values
+    if values.get("calibrate") == "file" and not values.get("text"):
+        yield _tr("Choose the file of texts to calibrate with, or take the bundled one.")
     for expert in state.active:
         for info in state.expert_infos:
             fault = expert_fault(state, expert.options.get(info.name, info.default), info.name)

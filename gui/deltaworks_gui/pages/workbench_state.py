@@ -35,6 +35,17 @@ class CompressResult(Options):
         "The rest is kept exactly.",
         labels={"linear2d": "Matrices in blocks", "all": "All tensors"},
     )
+    calibrate: Literal["none", "bundled", "file"] = option(
+        "none",
+        title="Calibration",
+        help="Texts that run through the expert, so that methods that can use it spend their bits "
+        "where its layers' inputs are large.",
+        labels={"none": "None", "bundled": "Bundled text", "file": "A file"},
+    )
+    text: str = option(
+        "", title="Its file", help="A .txt or .jsonl of texts that the expert is used for.",
+        is_file=True,
+    )  # fmt: skip
     max_loss: float = option(
         0.02,
         ge=0.0,

@@ -328,8 +328,8 @@ class _Search:
     def _make(self, place: float) -> Made:
         number = len(self.passes)
         folder = self._work / str(number + 1)
-        if number and self._target.kind != "recovered":
-            shutil.rmtree(self.passes[-1].folder) if self._share(self.passes[-1]) > 1.0 else None
+        if number and self._target.kind != "recovered" and self._share(self.passes[-1]) > 1.0:
+            shutil.rmtree(self.passes[-1].folder)
         output = folder / Path(self._recipe.output).name
         setting = self._curve.setting(place)
         recipe = self._recipe.model_copy(update={"settings": (setting,), "output": str(output)})

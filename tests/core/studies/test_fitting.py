@@ -37,7 +37,7 @@ def fit_of(report: Report) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("bits", [2.0, 0.8])
+@pytest.mark.parametrize("bits", [pytest.param(2.0, marks=pytest.mark.slow), 0.8])
 def test_bits_are_met_and_never_exceeded(
     tiny_base: Path, tiny_expert: Path, tmp_path: Path, bits: float
 ) -> None:
@@ -53,6 +53,7 @@ def test_bits_are_met_and_never_exceeded(
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_a_total_is_spread_over_experts_by_one_step(
     tiny_base: Path, tiny_expert: Path, tiny_expert2: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_total_is_spread_over_experts_by_one_step(
     assert len({artefact.options["step"] for artefact in report.artefacts}) == 1
 
 
+@pytest.mark.slow
 def test_the_file_is_the_one_that_its_value_gives(
     tiny_base: Path, tiny_expert: Path, tmp_path: Path
 ) -> None:

@@ -7,21 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.errors import OptionError
+from deltaworks.methods.continual import CONTINUAL
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method, SafetyMethod
 
 if TYPE_CHECKING:
     from deltaworks.methods.compression import COMPRESSION
+    from deltaworks.methods.continual.record import ContinualMethod
     from deltaworks.methods.safety import SAFETY
 
     METHODS: Mapping[str, Method]
 
 __all__ = [
     "COMPRESSION",
+    "CONTINUAL",
     "MERGING",
     "METHODS",
     "SAFETY",
     "compression_method",
+    "continual_method",
     "merging_method",
     "safety_method",
 ]
@@ -30,7 +34,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Give a family's table, imported when it is first wanted."""
     if name == "METHODS":
-        found: Any = {**__getattr__("COMPRESSION"), **MERGING, **__getattr__("SAFETY")}
+        found: Any = {**__getattr__("COMPRESSION"), **MERGING, **__getattr__("SAFETY"), **CONTINUAL}
     elif name in {"COMPRESSION", "SAFETY"}:
         found = getattr(import_module(f"deltaworks.methods.{name.lower()}"), name)
     else:
@@ -68,6 +72,15 @@ def safety_method(method_id: str) -> SafetyMethod:
     from deltaworks.methods.safety import SAFETY
 
     return _look_up(SAFETY, method_id, "safety")
+
+
+def continual_method(method_id: str) -> ContinualMethod:
+    """Look a continual method up.
+
+    Raises:
+        OptionError: there is none with this id.
+    """
+    return _look_up(CONTINUAL, method_id, "continual")
 
 
 def _look_up(table: Mapping[str, M], method_id: str, family: str) -> M:

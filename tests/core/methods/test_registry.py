@@ -10,6 +10,7 @@ import pytest
 from deltaworks.errors import OptionError
 from deltaworks.methods import (
     COMPRESSION,
+    CONTINUAL,
     MERGING,
     METHODS,
     SAFETY,
@@ -54,7 +55,9 @@ def test_ids_are_the_known_ones() -> None:
     assert set(SAFETY) == {
         *("safe-delta", "interpolation", "safelora", "resta", "irr", "safemerge", "antidote")
     }
-    assert len(METHODS) == len(COMPRESSION) + len(MERGING) + len(SAFETY)
+    assert set(CONTINUAL) == {"sotu"}
+    tables = (COMPRESSION, MERGING, SAFETY, CONTINUAL)
+    assert len(METHODS) == sum(len(table) for table in tables)
 
 
 def test_two_methods_of_one_id_are_refused() -> None:
@@ -64,9 +67,9 @@ def test_two_methods_of_one_id_are_refused() -> None:
 
 @EVERY
 def test_records_are_complete(method: Method) -> None:
-    family = {"compression": COMPRESSION, "merging": MERGING, "safety": SAFETY}[method.family]
+    tables = {"compression": COMPRESSION, "merging": MERGING, "safety": SAFETY}
 
-    assert family[method.id] is method
+    assert {**tables, "continual": CONTINUAL}[method.family][method.id] is method
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", method.id)
     assert method.title
     assert method.source

@@ -140,6 +140,7 @@ METHOD = CompressionMethod(
     family="compression",
     summary="Keeps many singular vectors in few bits, the strongest in more.",
     source="arXiv:2406.08903",
+    decomposes=True,
     options=DeltaComeOptions,
     needs=Needs(helped_by=("gram",)),
     evidence="The authors' code was read. With a text codes are chosen by GPTQ, from the inputs of "

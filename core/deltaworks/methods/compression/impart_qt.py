@@ -184,6 +184,7 @@ METHOD = CompressionMethod(
     family="compression",
     summary="Thins singular vectors like ImPart and keeps what is left in few bits.",
     source="arXiv:2504.13237",
+    decomposes=True,
     options=ImpartQtOptions,
     needs=Needs(helped_by=("gram",)),
     evidence="The authors' code was read; of the paper only the abstract. With a text codes are "

@@ -101,7 +101,9 @@ def read_option_pairs(record: Method, pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise OptionError(f"'{pair}' is no setting", where="--set", fix="Write key=value")
         name = name.strip()
-        values[name] = text if kinds.get(name) in {"choice", "text", "path", "file"} else _value(text)
+        values[name] = (
+            text if kinds.get(name) in {"choice", "text", "path", "file"} else _value(text)
+        )
     checked = read_options(record.options, values, where=f"method '{record.id}'")
     return {name: getattr(checked, name) for name in values}
 

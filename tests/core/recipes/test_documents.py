@@ -89,7 +89,7 @@ def test_several_faults_are_shown_together() -> None:
 
 @pytest.mark.parametrize("data", [{}, {"kind": "grow"}])
 def test_a_recipe_without_a_known_kind_is_refused(data: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match="known: compress, sweep, merge, .*repair, .*evaluate"):
+    with pytest.raises(OptionError, match=r"known: compress, sweep, merge, .*repair, .*evaluate"):
         parse_recipe(data)
 
 

@@ -218,7 +218,7 @@ class MergeRecipe(Common):
 
 
 Others = Literal["method", "aligned", "finetuned"]
-"""Which model tensors that a repair does not treat come from; ``method`` leaves it to the method."""
+"""Where tensors come from that a repair does not treat; ``method`` leaves it to the method."""
 
 Save = Literal["auto", "dense", "adapter"]
 """How a repaired adapter is saved: ``auto`` keeps it one where the method works on its factors."""

@@ -211,7 +211,7 @@ def test_the_result_has_the_bases_dtype_files_and_a_recipe(
     from safetensors import safe_open
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    report = run(merging("linear"), JobControl())
+    run(merging("linear"), JobControl())
 
     merged = tmp_path / "merged"
     assert (merged / "config.json").read_bytes() == (tiny_base / "config.json").read_bytes()

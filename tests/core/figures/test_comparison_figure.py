@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from deltaworks.figures.comparison import draw_comparison
@@ -25,7 +26,7 @@ def test_every_method_that_ran_has_a_line_in_order_of_bits() -> None:
 
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     assert set(lines) == {"Sign", "RDC"}
-    assert [float(x) for x in lines["RDC"].get_xdata()] == [0.5, 2.0]  # type: ignore[union-attr]
+    assert np.asarray(lines["RDC"].get_xdata()).tolist() == [0.5, 2.0]
     assert lines["RDC"].get_color() == LIGHT.accent
 
 

@@ -132,28 +132,3 @@ def keep_mask(values: Floats, cut: Cut, start: int = 0) -> Mask:
     np.greater_equal(keys[:n_equal], cut.key, out=mask[:n_equal])
     np.greater(keys[n_equal:], cut.key, out=mask[n_equal:])
     return mask
-
-
-def zero_dropped(values: Floats, cut: Cut, scratch: Keys, start: int = 0) -> None:
-    """Set to zero, in place, what a cut drops.
-
-    Args:
-        values: flat, or a piece of the flat array; changed.
-        cut: of the whole array.
-        scratch: at least as long as ``values``.
-        start: flat index of the first element of the piece.
-    """
-    if cut.key < 0:
-        return
-    n_equal = min(max(cut.last + 1 - start, 0), len(values))
-    _zero_up_to(values[:n_equal], cut.key - 1, scratch[:n_equal])
-    _zero_up_to(values[n_equal:], cut.key, scratch[n_equal : len(values)])
-
-
-def _zero_up_to(values: Floats, key: int, scratch: Keys) -> None:
-    bits = values.view(np.int32)
-    np.bitwise_and(bits, MAGNITUDE, out=scratch)
-    np.subtract(np.int32(key), scratch, out=scratch)
-    # Negative where the key is larger: the shift smears the sign into a mask of ones.
-    np.right_shift(scratch, 31, out=scratch)
-    np.bitwise_and(bits, scratch, out=bits)

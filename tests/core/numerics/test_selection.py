@@ -11,7 +11,6 @@ from deltaworks.numerics.selection import (
     keep_mask,
     kept_count,
     magnitude_cut,
-    zero_dropped,
 )
 
 
@@ -61,23 +60,6 @@ def test_pieces_give_the_whole() -> None:
     pieces = [keep_mask(values[start : start + 3], cut, start) for start in (0, 3, 6)]
 
     assert np.concatenate(pieces).tolist() == [False, True, True, False, False, True, False]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    hnp.arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([0, 1, -1, 2, -3, 0.5])),
-    st.integers(0, 60),
-    st.integers(1, 60),
-)
-def test_zeroing_in_place_equals_the_mask(values: np.ndarray, keep: int, piece: int) -> None:
-    cut = magnitude_cut(values, min(keep, len(values)))
-    changed = values.copy()
-    scratch = np.empty(len(values), dtype=np.int32)
-
-    for start in range(0, len(values), piece):
-        zero_dropped(changed[start : start + piece], cut, scratch, start)
-
-    assert changed.tolist() == np.where(keep_mask(values, cut), values, 0).tolist()
 
 
 def test_everything_or_nothing_needs_no_search() -> None:

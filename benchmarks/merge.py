@@ -101,10 +101,11 @@ def _method(method: str, case: Case, models: Family, setup: Setup) -> list[Resul
 
     def look(outputs: dict[str, Path]) -> dict[str, str]:
         theirs = outputs.get(_MERGEKIT)
+        whose, measured = ("ours", outputs[OURS]) if theirs is None else ("mergekit's", theirs)
         notes = {
-            name: f"mergekit's: {compare(theirs, path)}"
+            name: f"{whose}: {compare(measured, path)}"
             for name, path in outputs.items()
-            if theirs is not None and path != theirs
+            if path != measured
         }
         if theirs is not None and case.stable:
             stable = theirs.with_name("stable")

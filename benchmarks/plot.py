@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 _OURS, _PEER = "Deltaworks", "mergekit"
 _WHOLE, _ALONE = "#1f6feb", "#8fb8f6"
-_TARGETS = {"linear": 4, "slerp": 4, "task_arithmetic": 4}
-_TARGET = 6
+_TARGETS = {
+    **dict.fromkeys(("linear", "slerp", "task_arithmetic"), 4),
+    **dict.fromkeys(("ties", "dare_ties", "della", "breadcrumbs", "sce"), 6),
+}
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,16 @@ def _ratios(axes: Axes, found: Mapping[str, Sequence[Point]]) -> None:
     for place, (method, point) in enumerate(shown.items()):
         axes.bar(place - 0.2, point.ratio, 0.4, color=_WHOLE)
         axes.bar(place + 0.2, point.engine_ratio, 0.4, color=_ALONE)
-        wanted = _TARGETS.get(method, _TARGET)
-        axes.hlines(wanted, place - 0.45, place + 0.45, color="black", lw=1)
+        if method in _TARGETS:
+            axes.hlines(_TARGETS[method], place - 0.45, place + 0.45, color="black", lw=1)
     axes.set_xticks(range(len(shown)), list(shown), rotation=40, ha="right")
     axes.set_ylabel("mergekit's CPU seconds / ours")
     axes.set_title(f"{smallest:.0f} million numbers, one thread each")
     axes.bar(0, 0, color=_WHOLE, label="whole process")
     axes.bar(0, 0, color=_ALONE, label="work alone, all imported")
     axes.plot([], [], color="black", lw=1, label="aim, whole process")
-    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
+    axes.legend(frameon=False, ncols=3, loc="upper left", fontsize="small")
 
 
 def _costs(axes: Axes, found: Mapping[str, Sequence[Point]]) -> None:

@@ -21,7 +21,7 @@ def run(folder: Path, *subjects: str) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name != "MERGEKIT_PYTHON"}
     ended = subprocess.run(
         [
-            *(sys.executable, str(RUN), "--size", "tiny", "--pairs", "1", *chosen),
+            *(sys.executable, str(RUN), "--size", "tiny", "--pairs", "1", "--plain", *chosen),
             *("--cache", str(folder / "cache"), "--json", str(out)),
         ],
         capture_output=True,
@@ -58,7 +58,7 @@ def test_every_subject_runs_and_nothing_is_left_in_the_cache(tmp_path: Path) -> 
     notes = {(one["case"], one["contestant"]): one["note"] for one in found["merge"]}
     for method in ("linear", "slerp", "task_arithmetic", "ties"):
         note = notes[f"merge {method}", "plain torch script"]
-        assert note.startswith("identical bits"), (method, note)
+        assert note.startswith("ours: identical bits"), (method, note)
     exact = [one for one in found["rebuild"] if one["case"] == "rebuild lossless"]
     assert all(one["note"].startswith("expert: identical bits") for one in exact)
     assert all(one["runs"][0]["cpu"] > 0 for results in found.values() for one in results)

@@ -426,18 +426,18 @@ def test_what_no_form_of_a_merge_shows_is_kept_or_refused(bench: WorkbenchContro
     bench.set_inputs(BASE, [MATHS, CODE], "merge")
     made = bench.recipe()
     assert isinstance(made, MergeRecipe)
-    opened = made.model_copy(update={"numerics": "mergekit-0.1.5", "vocabulary": "pad"})
+    opened = made.model_copy(update={"numerics": "mergekit-0.1.5", "dtype": "BF16"})
 
     bench.load_recipe(dump_recipe(opened))
     bench.change(edit.with_result_value(bench.state, "dtype", "F32"))
 
     kept = bench.recipe()
     assert isinstance(kept, MergeRecipe)
-    assert (kept.numerics, kept.vocabulary) == ("mergekit-0.1.5", "pad")
+    assert (kept.numerics, kept.dtype) == ("mergekit-0.1.5", "BF16")
     bench.change(edit.with_method(bench.state, "linear"))
     other = bench.recipe()
     assert isinstance(other, MergeRecipe)
-    assert other.numerics == "app-fp32"
+    assert (other.numerics, other.dtype) == ("mergekit-0.1.5", "")
     varied = made.experts[0].model_copy(update={"options": {"weight": [0, 1]}})
     with pytest.raises(OptionError, match="no place for values that differ between layers"):
         bench.load_recipe(made.model_copy(update={"experts": (varied, *made.experts[1:])}))

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QStackedLayout, QVBoxLayout, 
 
 from deltaworks.errors import AppError
 from deltaworks.library.rows import ModelRow
+from deltaworks.methods import METHODS
 from deltaworks.recipes.schema import (
     CompressRecipe,
     MergeRecipe,
@@ -21,6 +22,7 @@ from deltaworks.recipes.schema import (
 )
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.dialogs.choose_model import ChooseModelDialog
+from deltaworks_gui.dialogs.parameters import ParametersDialog
 from deltaworks_gui.models.mime import model_ids
 from deltaworks_gui.page import Handler, Page
 from deltaworks_gui.pages.workbench_columns import Columns
@@ -138,6 +140,7 @@ class WorkbenchPage(Page):
         self._empty.primary_clicked.connect(self._on_choose_first)
         self._empty.secondary_clicked.connect(self._on_demo)
         self._foot.save_asked.connect(self._on_save)
+        self._cost.parameters_asked.connect(self._on_parameters)
         self.controller.changed.connect(self._show)
         self.controller.run_ready.connect(self._on_run_ready)
         self.controller.command_ready.connect(self._on_command)
@@ -162,7 +165,7 @@ class WorkbenchPage(Page):
         if parts != self._ordered:
             self._ordered = parts
             inputs = self._inputs.stops()
-            ends = [*self._cost.panel.stops(), *self._foot.stops()]
+            ends = [*self._cost.stops(), *self._foot.stops()]
             for one, other in pairwise([*inputs, *self._method.stops(), *ends]):
                 self.setTabOrder(one, other)
 
@@ -277,6 +280,16 @@ class WorkbenchPage(Page):
     def _on_experts_chosen(self, rows: list[ModelRow]) -> None:
         for row in rows:
             self.controller.add_expert(row)
+
+    @Slot()
+    def _on_parameters(self) -> None:
+        cost = self.controller.state.cost
+        if cost is not None and cost.parameters:
+            titles = {
+                one: METHODS[one].title
+                for one in {row.method for row in cost.parameters} - {"copy"}
+            }
+            ParametersDialog(cost.parameters, titles, self.window(), self.context.settings).open()
 
     @Slot()
     def _on_save(self) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from deltaworks.engine.plan_types import Plan
+from deltaworks.engine.plan_types import Check, Plan
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.progress import JobControl
-from deltaworks.recipes.schema import RepairRecipe, RepairSweepRecipe, SweepRecipe
+from deltaworks.recipes.schema import MergeRecipe, RepairRecipe, RepairSweepRecipe, SweepRecipe
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_state import Cost
 from deltaworks_gui.settings import Settings
 from deltaworks_gui.status_bar import reserve_bytes
 
 Planner = Callable[[JobRecipe], Plan]
+Checker = Callable[[MergeRecipe], tuple[Check, ...]]
 
 RUNTIME_BYTES = 400_000_000
 """Resident memory of an engine with torch and transformers loaded and nothing to do [M]."""
@@ -64,10 +65,25 @@ def plan_with_core(recipe: JobRecipe) -> Plan:
     return plan_job(recipe)
 
 
+def check_with_core(recipe: MergeRecipe) -> tuple[Check, ...]:
+    """What the core finds wrong with a merge, and what it finds right."""
+    from deltaworks.engine import preflight
+
+    try:
+        return preflight(recipe)
+    except (AppError, OSError):
+        return ()  # the plan's error says it
+
+
 def work_out(
-    recipe: JobRecipe, lane: str, planner: Planner, machine: Machine, control: JobControl
+    recipe: JobRecipe,
+    lane: str,
+    planner: Planner,
+    machine: Machine,
+    control: JobControl,
+    checker: Checker = check_with_core,
 ) -> Cost:
-    """Plan a job and look at what is free.
+    """Plan a job and look at what is free; of a merge that cannot run, say all that is wrong.
 
     Raises:
         CancelledError: a newer one is wanted.
@@ -78,7 +94,8 @@ def work_out(
     except CancelledError:
         raise
     except AppError as error:
-        return Cost(error=str(error))
+        checks = checker(recipe) if isinstance(recipe, MergeRecipe) else ()
+        return Cost(error=str(error), checks=checks)
     control.check()
     disk_free, disk_total = machine.disk(Path(recipe.output))
     memory_free, memory_total = machine.memory(lane)
@@ -100,6 +117,8 @@ def work_out(
         memory_free=memory_free,
         memory_total=memory_total,
         notes=plan.notes,
+        checks=plan.checks,
+        parameters=plan.parameters,
     )
 
 

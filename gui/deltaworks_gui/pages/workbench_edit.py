@@ -111,7 +111,10 @@ def with_recipe_inputs(state: WorkbenchState, recipe: JobRecipe) -> WorkbenchSta
     base = _row(recipe.base, "Base") if recipe.base is not None else None
     if isinstance(recipe, MergeRecipe):
         experts = tuple(
-            ExpertInput(_row(one.model, "Expert"), options=dict(one.options))
+            ExpertInput(
+                _row(one.model, "Expert"),
+                options={**one.options, **({"texts": one.texts} if one.texts else {})},
+            )
             for one in recipe.experts
         )
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from deltaworks_gui.pages.workbench_controller import WorkbenchController
@@ -10,29 +10,52 @@ from deltaworks_gui.pages.workbench_cost import memory_word
 from deltaworks_gui.pages.workbench_recipe import count_trials
 from deltaworks_gui.pages.workbench_state import WorkbenchState
 from deltaworks_gui.pages.workbench_words import KEEPS, cost_lines, tr
-from deltaworks_gui.theme import SPACE_L, SPACE_S, SPACE_XS, current_theme
-from deltaworks_gui.widgets.buttons import icon_button, primary_button, secondary_button
+from deltaworks_gui.theme import SPACE_L, SPACE_S, SPACE_XS, current_theme, set_look
+from deltaworks_gui.widgets.buttons import (
+    icon_button,
+    primary_button,
+    quiet_button,
+    secondary_button,
+)
+from deltaworks_gui.widgets.check_list import CheckList
 from deltaworks_gui.widgets.cost_panel import CostPanel
 from deltaworks_gui.widgets.state_cell import StateLabel
 
 
 class CostColumn(QWidget):
-    """The cost panel with its margins."""
+    """The cost panel with its margins, and under it what was checked.
+
+    Signals:
+        parameters_asked: the values of all layers are wanted.
+    """
+
+    parameters_asked = Signal()
 
     def __init__(self, controller: WorkbenchController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("WorkbenchCost")
         self._controller = controller
         self.panel = CostPanel()
+        self.checks = CheckList()
+        self.parameters = quiet_button(self.tr("Values of all layers…"), name="btn_parameters")
+        set_look(self.parameters, align="start")
         column = QVBoxLayout(self)
         column.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_S)
         column.addWidget(self.panel)
+        column.addSpacing(SPACE_S)
+        column.addWidget(self.checks)
+        column.addWidget(self.parameters, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
+        self.parameters.clicked.connect(self.parameters_asked)
         self.panel.lane_chosen.connect(controller.set_lane)
         self.panel.evaluation_chosen.connect(controller.set_evaluation)
         self.panel.keep_chosen.connect(controller.set_keep)
         self.panel.memory_allowed.connect(controller.allow_memory)
         self.panel.folder_asked.connect(self._on_folder_asked)
+
+    def stops(self) -> list[QWidget]:
+        """Where Tab stops, in order."""
+        return [*self.panel.stops(), self.parameters]
 
     def show_state(self) -> None:
         """Show the controller's cost."""
@@ -48,6 +71,9 @@ class CostColumn(QWidget):
         )
         self.panel.show_measured(state.kind.can_sweep)
         cost = state.cost
+        is_merge = state.operation == "merge" and cost is not None
+        self.checks.show_checks(cost.checks if cost is not None and is_merge else ())
+        self.parameters.setVisible(cost is not None and is_merge and bool(cost.parameters))
         asks = cost is not None and not cost.error and memory_word(cost) == "will not fit"
         self.panel.show_memory(asks=asks, allowed=state.memory_allowed)
 

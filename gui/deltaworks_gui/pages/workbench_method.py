@@ -7,14 +7,15 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from deltaworks_gui.pages import workbench_edit as edit
 from deltaworks_gui.pages.workbench_controller import WorkbenchController
+from deltaworks_gui.pages.workbench_picker import method_groups, method_tip
 from deltaworks_gui.pages.workbench_recipe import count_settings, count_trials, faults_of
 from deltaworks_gui.pages.workbench_rules import missing_inputs
 from deltaworks_gui.pages.workbench_state import WorkbenchState, infos_of
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XL, current_theme, set_look
 from deltaworks_gui.widgets.buttons import quiet_button
 from deltaworks_gui.widgets.card import Card
-from deltaworks_gui.widgets.choice_field import ChoiceField
 from deltaworks_gui.widgets.flow_box import FlowBox
+from deltaworks_gui.widgets.grouped_choice import GroupedChoice
 from deltaworks_gui.widgets.option_form import OptionForm
 from deltaworks_gui.widgets.state_cell import StateLabel
 
@@ -26,7 +27,7 @@ class MethodColumn(QWidget):
         super().__init__(parent)
         self.setObjectName("WorkbenchMethod")
         self._controller = controller
-        self.method = ChoiceField(object_name="MethodCombo", accessible_name=self.tr("Method"))
+        self.method = GroupedChoice(object_name="MethodCombo", accessible_name=self.tr("Method"))
         self._label = QLabel(self.tr("Me&thod"))
         self._label.setBuddy(self.method)
         set_look(self._label, role="caption")
@@ -73,14 +74,8 @@ class MethodColumn(QWidget):
         )
 
     def _show_method(self, state: WorkbenchState) -> None:
-        choices = [(one.id, one.title) for one in state.kind.methods.values()]
         blocked = self.method.blockSignals(True)
-        if [self.method.itemData(place) for place in range(self.method.count())] != [
-            one for one, _ in choices
-        ]:
-            self.method.set_choices(choices)
-            for place, one in enumerate(state.kind.methods.values()):
-                self.method.setItemData(place, one.summary, Qt.ItemDataRole.ToolTipRole)
+        self.method.show_groups(method_groups(state))
         self.method.choose(state.method.id)
         self._show_missing(state)
         self.method.blockSignals(blocked)
@@ -89,12 +84,10 @@ class MethodColumn(QWidget):
 
     def _show_missing(self, state: WorkbenchState) -> None:
         """Grey methods whose inputs are missing; the tip says what unlocks them."""
-        for place, one in enumerate(state.kind.methods.values()):
-            lacks = missing_inputs(one, state.has)
-            color = current_theme().color("text-3" if lacks else "text")
-            self.method.setItemData(place, color, Qt.ItemDataRole.ForegroundRole)
-            tip = self.tr("{0} Needs {1}.").format(one.summary, lacks) if lacks else one.summary
-            self.method.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+        methods = state.kind.methods.values()
+        lacks = {one.id: missing_inputs(one, state) for one in methods}
+        tips = {one.id: method_tip(one, lacks[one.id]) for one in methods}
+        self.method.show_tips(tips, [one for one, lacking in lacks.items() if lacking])
 
     def _show_form(self, state: WorkbenchState) -> None:
         infos = infos_of(state.method.options)

@@ -9,7 +9,13 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from deltaworks.errors import AppError
 from deltaworks.progress import JobControl
 from deltaworks_gui.lanes.tasks import Task, TaskPool
-from deltaworks_gui.pages.workbench_cost import Machine, Planner, work_out
+from deltaworks_gui.pages.workbench_cost import (
+    Checker,
+    Machine,
+    Planner,
+    check_with_core,
+    work_out,
+)
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_state import Cost
 
@@ -27,6 +33,7 @@ class PlanWatcher(QObject):
         machine: what is free.
         question: recipe and lane to plan for, asked when the time has come; no recipe
             where nothing can be planned.
+        checker: what is wrong with a merge that cannot be planned.
 
     Signals:
         planned: a Cost; None where nothing can be planned.
@@ -41,12 +48,14 @@ class PlanWatcher(QObject):
         machine: Machine,
         question: Question,
         parent: QObject | None = None,
+        checker: Checker = check_with_core,
     ) -> None:
         super().__init__(parent)
         self._tasks = tasks
         self._planner = planner
         self._machine = machine
         self._question = question
+        self._checker = checker
         self._task: Task | None = None
         self._number = 0
         self._timer = QTimer(self)
@@ -69,9 +78,10 @@ class PlanWatcher(QObject):
             self.planned.emit(None)
             return
         number, wanted, planner, machine = self._number, recipe, self._planner, self._machine
+        checker = self._checker
 
         def work(control: JobControl) -> tuple[int, Cost]:
-            return number, work_out(wanted, lane, planner, machine, control)
+            return number, work_out(wanted, lane, planner, machine, control, checker)
 
         self._task = self._tasks.start(work, succeeded=self._on_cost, failed=self._on_failed)
 

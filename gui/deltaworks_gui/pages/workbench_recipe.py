@@ -30,7 +30,13 @@ from deltaworks.recipes.schema import (
     Setting,
     SweepRecipe,
 )
-from deltaworks_gui.pages.workbench_state import Chosen, WorkbenchState, infos_of
+from deltaworks_gui.pages.workbench_state import (
+    Chosen,
+    MergeResult,
+    WorkbenchState,
+    infos_of,
+    reads_texts,
+)
 from deltaworks_gui.widgets.option_values import list_text, parse_list, value_fault
 from deltaworks_resources import calibration_text
 
@@ -39,7 +45,9 @@ JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSw
 _MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
 _NAME_LIMIT = 80
 _AS_READ = "merge:as-read"
-_KEPT = ("numerics", "dtype", "vocabulary", "chat_template")
+_SHOWN = ("numerics", "vocabulary", "chat_template")
+"""Fields of a merge that the result's form shows under their own names."""
+_KEPT = ("dtype", "pre", "calibration")
 """Fields of a merge that no form shows, kept as an opened recipe says them."""
 
 
@@ -198,13 +206,15 @@ def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
     if not name:
         name = "+".join(expert.row.name for expert in state.active) + f" {state.method.id}"
     dtype = values.get("dtype", "same")
-    known = {info.name for info in state.expert_infos}
+    known = {info.name for info in state.expert_infos} - {"texts"}
+    has_texts = reads_texts(state.method)
     return MergeRecipe(
         base=_reference(state.base) if state.base is not None else None,
         experts=tuple(
             MergeInput(
                 model=_reference(expert.row),
                 options={one: value for one, value in expert.options.items() if one in known},
+                texts=expert.options.get("texts", "") if has_texts else "",
             )
             for expert in state.active
         ),
@@ -212,6 +222,7 @@ def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
         out_dtype="" if dtype == "same" else dtype,
         shard_bytes=round(values.get("shard_gb", 5.0) * _GIGABYTE),
         output=str(Path(values.get("folder") or home.store) / _plain(name)),
+        **{field: values[field] for field in _SHOWN if field in values},
         **_as_read(state),
         **_common(state),
     )
@@ -221,6 +232,12 @@ def _as_read(state: WorkbenchState) -> dict[str, Any]:
     """What a recipe that was opened says beyond the forms, while its method is chosen."""
     values = dict(state.results.get(_AS_READ, Chosen()).values)
     return values if values.pop("method", "") == state.method.id else {}
+
+
+def calibrates(state: WorkbenchState) -> bool:
+    """Whether a recipe that was opened names texts for all experts together."""
+    given = _as_read(state).get("calibration") if state.operation == "merge" else None
+    return isinstance(given, Calibration) and bool(given.text)
 
 
 def _common(state: WorkbenchState) -> dict[str, Any]:
@@ -357,6 +374,10 @@ def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchStat
         result: dict[str, Any] = {"shard_gb": recipe.shard_bytes / _GIGABYTE}
         if recipe.out_dtype:
             result["dtype"] = recipe.out_dtype
+        usual = {info.name: info.default for info in infos_of(MergeResult)}
+        result |= {
+            field: value for field in _SHOWN if (value := getattr(recipe, field)) != usual[field]
+        }
         chosen, exact = {method: Chosen(dict(recipe.setting.options))}, True
         operation, compared, keep, evaluation = (
             "merge",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from PySide6.QtCore import QCoreApplication
 
 from deltaworks.engine.repair_plan import unlocked_by
 from deltaworks.methods import METHODS
-from deltaworks.methods.method import Method, SafetyMethod
+from deltaworks.methods.method import MergingMethod, Method, SafetyMethod
 from deltaworks_gui.formats import format_size
 from deltaworks_gui.pages.workbench_cost import is_disk_short, memory_word
-from deltaworks_gui.pages.workbench_recipe import count_trials, faults_of, rule_faults
+from deltaworks_gui.pages.workbench_recipe import calibrates, count_trials, faults_of, rule_faults
 from deltaworks_gui.pages.workbench_state import WorkbenchState, infos_of, is_usable
 from deltaworks_gui.status_bar import reserve_bytes
 from deltaworks_gui.widgets.option_values import value_fault
@@ -40,7 +40,6 @@ def _inputs(state: WorkbenchState) -> Iterator[str]:
             if not state.experts
             else _tr("Tick at least one expert.")
         )
-    yield from _lacks(state)
     count = len(state.active)
     if count < needs.min_experts:
         yield _tr("{0} takes at least {1} experts.").format(state.method.title, needs.min_experts)
@@ -48,6 +47,7 @@ def _inputs(state: WorkbenchState) -> Iterator[str]:
         yield _tr("{0} takes {1} expert at most; {2} are ticked.").format(
             state.method.title, needs.max_experts, count
         )
+    yield from _lacks(state)
     rows = [expert.row for expert in state.active]
     for row in ([state.base] if state.base is not None else []) + rows:
         if not is_usable(row):
@@ -60,17 +60,38 @@ def _inputs(state: WorkbenchState) -> Iterator[str]:
 def _lacks(state: WorkbenchState) -> Iterator[str]:
     """Further models and files that the methods cannot do without."""
     for one in state.tried:
-        if missing := missing_inputs(METHODS[one], state.has):
+        if missing := missing_inputs(METHODS[one], state):
             yield _tr("{0} needs {1}.").format(METHODS[one].title, missing)
     if state.operation == "repair" and len(state.active) > 1:
         yield _tr("One fine-tune is repaired at a time; {0} are ticked.").format(len(state.active))
 
 
-def missing_inputs(method: Method, given: Sequence[str]) -> str:
+def missing_inputs(method: Method, state: WorkbenchState) -> str:
     """What would unlock a method, in words; empty when it can run."""
-    if not isinstance(method, SafetyMethod):
-        return ""
-    return _tr(" and ").join(unlocked_by(method, given))
+    if isinstance(method, SafetyMethod):
+        return _tr(" and ").join(unlocked_by(method, state.has))
+    if isinstance(method, MergingMethod):
+        return _tr(" and ").join(_merge_lacks(method, state))
+    return ""
+
+
+def _merge_lacks(method: MergingMethod, state: WorkbenchState) -> Iterator[str]:
+    """Base, number of experts, texts; nothing before there are experts."""
+    needs, count = method.needs, len(state.active)
+    if not count:
+        return
+    if needs.base and state.base is None:
+        yield _tr("a base")
+    if count < needs.min_experts:
+        yield _tr("at least {0} experts").format(needs.min_experts)
+    if needs.max_experts is not None and count > needs.max_experts:
+        one = needs.max_experts == 1
+        yield (_tr("one expert alone") if one else _tr("at most {0} experts")).format(
+            needs.max_experts
+        )
+    without = [one.row.name for one in state.active if not one.options.get("texts")]
+    if needs.statistics and without and not calibrates(state):
+        yield _tr("texts of each expert's task (not yet of {0})").format(", ".join(without))
 
 
 def _guards(state: WorkbenchState) -> Iterator[str]:
@@ -134,7 +155,12 @@ def _machine(state: WorkbenchState) -> Iterator[str]:
     if cost is None:
         return
     if cost.error:
-        yield cost.error
+        faults = [check.text for check in cost.checks if check.level == "fault"]
+        yield (
+            _tr("{0} faults, listed above. {1}").format(len(faults), faults[0])
+            if len(faults) > 1
+            else cost.error
+        )
         return
     if is_disk_short(cost):
         yield _tr("Needs {0} and a reserve of {1} on disk; {2} are free.").format(

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP
 
+from deltaworks.engine.plan_types import Check, ParameterRow
 from deltaworks.library.rows import Match, ModelRow, State
 from deltaworks.methods import COMPRESSION, MERGING, SAFETY
 from deltaworks.methods.method import MergingMethod, Method, SafetyMethod
 from deltaworks.options import OptionInfo, Options, describe, option
-from deltaworks.recipes.schema import Keep, Scope
+from deltaworks.recipes.schema import Keep, Numerics, Scope, Vocabulary
 from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.lanes.jobs import Lane
 from deltaworks_gui.widgets.option_values import list_text
@@ -80,6 +81,34 @@ class MergeResult(Options):
     dtype: Literal["same", "BF16", "F16", "F32"] = option(
         "same", title="Number type", help="Type of the result's numbers.", labels=_DTYPES
     )
+    numerics: Numerics = option(
+        "app-fp32",
+        title="Numerics",
+        help="In float32 and rounded once, at the end; or at every step where mergekit rounds, "
+        "so that its results come out bit for bit.",
+        labels={"app-fp32": "One rounding", "mergekit-0.1.5": "As mergekit 0.1.5"},
+        advanced=True,
+    )
+    vocabulary: Vocabulary = option(
+        "align",
+        title="Vocabularies",
+        help="Where models have different tokens: match rows by their text, match them by number "
+        "and fill up or cut, or refuse.",
+        labels={
+            "align": "Match tokens",
+            "pad": "Fill up rows",
+            "truncate": "Cut rows",
+            "refuse": "Refuse to differ",
+        },
+        advanced=True,
+    )
+    chat_template: str = option(
+        "",
+        title="Chat template",
+        help="auto takes the one most experts have; a known name such as chatml, or a template. "
+        "Empty keeps the base's.",
+        advanced=True,
+    )
     shard_gb: float = option(
         5.0,
         gt=0.0,
@@ -102,6 +131,17 @@ class MergeResult(Options):
     )
     folder: str = option(
         "", title="Folder", help="Where the new model goes. Empty: the store.", is_path=True
+    )
+
+
+class ExpertTexts(Options):
+    """What an expert is told of its task, for methods that read texts."""
+
+    texts: str = option(
+        "",
+        title="Texts",
+        help="A .txt or .jsonl file of what this expert is good at. They run through it once.",
+        is_file=True,
     )
 
 
@@ -351,6 +391,7 @@ class Cost:
         disk_free: where the result goes; ``disk_total`` of that volume.
         memory_free: of the lane; ``memory_total`` likewise.
         notes: what the plan says.
+        checks: what was looked at before a merge; ``parameters`` its values, layer by layer.
     """
 
     read: int = 0
@@ -365,6 +406,8 @@ class Cost:
     memory_free: int = 0
     memory_total: int = 0
     notes: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    parameters: tuple[ParameterRow, ...] = ()
     error: str = ""
 
 
@@ -427,7 +470,10 @@ class WorkbenchState:
     def expert_infos(self) -> tuple[OptionInfo, ...]:
         """Options that every expert has for itself; none but in merges."""
         method = self.method
-        return infos_of(method.expert_options) if isinstance(method, MergingMethod) else ()
+        if not isinstance(method, MergingMethod):
+            return ()
+        own = infos_of(method.expert_options)
+        return (*own, *infos_of(ExpertTexts)) if reads_texts(method) else own
 
     @property
     def active(self) -> tuple[ExpertInput, ...]:
@@ -487,6 +533,11 @@ def _budget_choice(method: SafetyMethod) -> Chosen:
     if info is None or not info.sweep:
         return Chosen()
     return Chosen(sweeps={info.name: list_text(info, list(info.sweep))})
+
+
+def reads_texts(method: Method) -> bool:
+    """Whether texts of each expert's task run through it first."""
+    return bool(method.needs.statistics or method.needs.helped_by)
 
 
 def is_usable(row: ModelRow) -> bool:

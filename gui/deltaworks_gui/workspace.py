@@ -63,7 +63,7 @@ class Workspace(QWidget):
         self.banner = Banner()
         self.pages = QStackedWidget()
         self.pages.setObjectName("Pages")
-        self.inspector = InspectorDock()
+        self.inspector = InspectorDock(context.tasks)
         self.jobs = JobsDock(context)
         self.log = LogDock(log)
         self._docks = {dock.objectName(): dock for dock in (self.inspector, self.jobs, self.log)}

@@ -20,8 +20,10 @@ from PySide6.QtWidgets import (
 
 from deltaworks_gui.actions import ActionSet
 from deltaworks_gui.docks.dock_title import DockTitle
+from deltaworks_gui.docks.inspector_tensors import TensorsView
 from deltaworks_gui.docks.subjects import Subject
 from deltaworks_gui.formats import format_exact_size, format_size
+from deltaworks_gui.lanes.tasks import TaskPool
 from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, set_look
 from deltaworks_gui.widgets.card import caption
 from deltaworks_gui.widgets.delegates import CellDelegate, NumberDelegate, PaintRole
@@ -29,13 +31,19 @@ from deltaworks_gui.widgets.elided_label import ElidedLabel
 from deltaworks_gui.widgets.fact_list import FactList
 from deltaworks_gui.widgets.tables import prepare_tree
 
-WIDTH = 272
+WIDTH = 300
+_TENSORS, _RECIPE, _FILES, _NOTHING = 1, 2, 3, 4
+"""Places of the tabs after the overview, and of what stands there without a subject."""
 
 
 class InspectorDock(QDockWidget):
-    """Overview, recipe and files of a ``Subject``."""
+    """Overview, tensors, recipe and files of a ``Subject``.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Args:
+        tasks: reads headers beside the window's thread.
+    """
+
+    def __init__(self, tasks: TaskPool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("InspectorDock")
         self.setWindowTitle(self.tr("Inspector"))
@@ -47,6 +55,7 @@ class InspectorDock(QDockWidget):
         self._empty.setWordWrap(True)
         set_look(self._empty, role="hint", surface="panel")
         self._overview = _Overview()
+        self.tensors = TensorsView(tasks)
         self._recipe = QPlainTextEdit()
         self._recipe.setReadOnly(True)
         self._recipe.setObjectName("InspectorRecipe")
@@ -58,10 +67,12 @@ class InspectorDock(QDockWidget):
         self._tabs.setObjectName("InspectorTabs")
         self._tabs.setAccessibleName(self.tr("Inspector"))
         self._tabs.setExpanding(False)
-        for title in (self.tr("Overview"), self.tr("Recipe"), self.tr("Files")):
+        titles = (self.tr("Overview"), self.tr("Tensors"), self.tr("Recipe"), self.tr("Files"))
+        for title in titles:
             self._tabs.addTab(title)
         self._stack = QStackedWidget()
-        for widget in (_scrolled(self._overview), self._recipe, self._files, self._empty):
+        overview = _scrolled(self._overview)
+        for widget in (overview, self.tensors, self._recipe, self._files, self._empty):
             self._stack.addWidget(widget)
         self.title = DockTitle(self, self._tabs)
         self.setTitleBarWidget(self.title)
@@ -91,8 +102,9 @@ class InspectorDock(QDockWidget):
             self._overview.show_subject(subject, self._offers(subject))
             self._recipe.setPlainText(subject.recipe)
             self._show_files(subject)
-        self._tabs.setTabEnabled(1, subject is not None and bool(subject.recipe))
-        self._tabs.setTabEnabled(2, subject is not None and bool(subject.files))
+        self._tabs.setTabEnabled(_TENSORS, subject is not None and bool(subject.path))
+        self._tabs.setTabEnabled(_RECIPE, subject is not None and bool(subject.recipe))
+        self._tabs.setTabEnabled(_FILES, subject is not None and bool(subject.files))
         self._on_tab()
 
     def _offers(self, subject: Subject) -> list[QAction]:
@@ -122,7 +134,9 @@ class InspectorDock(QDockWidget):
 
     @Slot()
     def _on_tab(self) -> None:
-        place = 3 if self._subject is None else self._tabs.currentIndex()
+        place = _NOTHING if self._subject is None else self._tabs.currentIndex()
+        if place == _TENSORS and self._subject is not None:
+            self.tensors.show_path(self._subject.path)
         self._stack.setCurrentIndex(place)
 
 

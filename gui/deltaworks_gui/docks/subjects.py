@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
-from deltaworks.library.rows import FileRow, ModelRow, State
+from deltaworks.library.rows import USABLE, FileRow, ModelRow, State
 from deltaworks_gui.formats import (
     format_ago,
     format_count,
@@ -47,6 +47,7 @@ class Subject:
         facts: lines of the overview; empty values are left out.
         recipe: text of the recipe tab.
         files: paths and sizes of the files tab.
+        path: of the one model that it is about, whose tensors can be listed.
         actions: objectNames of the window's actions to offer, the first as the one to press.
     """
 
@@ -55,6 +56,7 @@ class Subject:
     facts: tuple[Fact, ...] = ()
     recipe: str = ""
     files: tuple[FileRow, ...] = ()
+    path: str = ""
     actions: tuple[str, ...] = ()
 
 
@@ -105,7 +107,8 @@ def _one_model(row: ModelRow) -> Subject:
         Fact(_tr("Modified"), format_ago(modified), tip=format_moment(modified)),
         Fact(_tr("Content hash"), row.content[:12], tip=row.content),
     )
-    return Subject(row.name, row.path, facts, files=row.files, actions=_MODEL_ACTIONS)
+    path = row.path if row.state in USABLE and row.kind else ""
+    return Subject(row.name, row.path, facts, files=row.files, path=path, actions=_MODEL_ACTIONS)
 
 
 def _several_models(rows: Sequence[ModelRow]) -> Subject:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.checkpoints.checkpoint import Checkpoint, Identity
+from deltaworks.checkpoints.file_state import FileState
 from deltaworks.checkpoints.tensors import TensorInfo
 from deltaworks.numerics.words import from_float, tensor_words, to_float32, words_tensor
 
@@ -131,6 +132,11 @@ class AlignedCheckpoint(Checkpoint):
     def identity(self) -> Identity:
         """Facts of the model itself."""
         return self.model.identity
+
+    @property
+    def file_states(self) -> Mapping[Path, FileState]:
+        """The model's files."""
+        return self.model.file_states
 
     def close(self) -> None:
         """Nothing: whoever opened the model closes it."""

@@ -14,7 +14,7 @@ from typing import Any
 from deltaworks.checkpoints.documents import read_object
 from deltaworks.checkpoints.faults import DAMAGED, file_fault, place
 from deltaworks.checkpoints.headers import parse_header, read_header_bytes
-from deltaworks.checkpoints.layout import is_plain_name
+from deltaworks.checkpoints.layout import is_plain_path
 from deltaworks.checkpoints.side_files import HASHES_FILE
 from deltaworks.errors import AppError, FileError
 from deltaworks.progress import JobControl, Progress
@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
     if path.read_bytes() != _text({**document, _SELF: told}):
         raise FileError("is not as it was written", where=place(path), fix=DAMAGED)
     names = [*document["files"], *document["headers"]]
-    if not all(map(is_plain_name, names)):
+    if not all(map(is_plain_path, names)):
         raise FileError("names files of other folders", where=place(path), fix=DAMAGED)
     return document
 

@@ -175,6 +175,11 @@ def is_plain_name(name: object) -> bool:
     )
 
 
+def is_plain_path(name: object) -> bool:
+    """Whether this names a file of a folder or of folders inside it, ``processors/a/b.json``."""
+    return isinstance(name, str) and all(map(is_plain_name, name.split("/")))
+
+
 def _shard_set(folder: Path, weights: Sequence[str]) -> list[str]:
     """Give all names of the one numbered set, whether they are there or not."""
     sets = {(at[0], at[2]) for name in weights if (at := shard_place(name))}

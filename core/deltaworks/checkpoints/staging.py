@@ -88,9 +88,13 @@ def remove_empty(folders: tuple[Path, ...] | list[Path]) -> None:
 
 
 def remove_others(folder: Path, names: Container[str]) -> None:
-    """Take away every file of a folder of ours that is not to stay."""
+    """Take away everything in a folder of ours that is not to stay."""
     for path in list(folder.iterdir()):
-        if path.name not in names:
+        if path.name in names:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink()
 
 

@@ -15,7 +15,7 @@ from deltaworks.checkpoints.documents import read_bytes
 from deltaworks.checkpoints.faults import file_fault, place
 from deltaworks.checkpoints.folder_hashes import Pieces, hashes_document
 from deltaworks.checkpoints.headers import read_header_bytes
-from deltaworks.checkpoints.layout import INDEX, SAFETENSORS, is_plain_name
+from deltaworks.checkpoints.layout import INDEX, SAFETENSORS, is_plain_path
 from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.checkpoints.shards import (
     INDEX_NAME,
@@ -58,8 +58,8 @@ class ModelWriter:
         folder: final place; must not exist.
         tensors: what will be written, in file order.
         shard_bytes: most data bytes in one file, but for a single larger tensor.
-        side_files: name to content or to a file to copy. Without ``headers``, an index
-            among them is left out, since it would describe other files.
+        side_files: name to content or to a file to copy; ``/`` makes folders. Without
+            ``headers``, an index among them is left out: it would describe other files.
         metadata: texts for every header.
         headers: weight-file names to headers that are written as they are, so that the
             files come out byte for byte like those that the headers were taken from.
@@ -120,7 +120,7 @@ class ModelWriter:
             name: data for name, data in given.items() if is_verbatim or not name.endswith(INDEX)
         }
         for name in (*side, *(one.name for one in self._planned)):
-            if not is_plain_name(name):
+            if not is_plain_path(name):
                 raise FileError(f"{name!r:.80} is no plain file name", where=place(self.folder))
         weights = {one.name for one in self._planned}
         for name in side:
@@ -222,8 +222,9 @@ class ModelWriter:
         if self._is_verbatim:
             return
         weights = {one.name: one.header for one in self._planned}
-        others = sorted(path for path in self.partial.iterdir() if path.name not in weights)
-        files = {path.name: read_bytes(path) for path in others}
+        found = (path for path in self.partial.rglob("*") if path.is_file())
+        named = {path.relative_to(self.partial).as_posix(): path for path in found}
+        files = {name: read_bytes(named[name]) for name in sorted(named) if name not in weights}
         path = self.partial / HASHES_FILE
         path.unlink(missing_ok=True)
         _write_side_file(path, hashes_document(weights, pieces, files))
@@ -245,6 +246,8 @@ class ModelWriter:
             self._check_samples(control)
             self._close_files()
             self._check_headers()
+            for folder in {(self.partial / name).parent for name in self._side}:
+                sync_folder(folder)
             sync_folder(self.partial)
             control.check()
             publish_folder(self.partial, self.folder)
@@ -329,6 +332,7 @@ def _bytes_of(data: Data) -> memoryview:
 
 def _write_side_file(path: Path, data: Path | bytes) -> None:
     content = read_bytes(data) if isinstance(data, Path) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
     with OutputFile(path) as file:
         file.write_at(content, 0)
         file.sync()

@@ -8,11 +8,19 @@ from deltaworks.checkpoints import open_checkpoint
 from deltaworks.engine.devices import AUTO, CPU, Device, Work, choose, decomposition, detect
 from deltaworks.engine.environment import n_workers
 from deltaworks.methods import METHODS
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, RepairRecipe
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    FuseRecipe,
+    MergeRecipe,
+    RebuildRecipe,
+    RepairRecipe,
+)
+
+_Recipe = CompressRecipe | FuseRecipe | MergeRecipe | RebuildRecipe | RepairRecipe
 
 
 def resolve_device(
-    recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe,
+    recipe: _Recipe,
     devices: Sequence[Device] | None = None,
 ) -> str:
     """Give the device that a job should use; headers are read where there is a choice.
@@ -40,21 +48,23 @@ def resolve_device(
     return choose(work, there, cores=n_workers(recipe.threads)).id
 
 
-def _tokens(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe) -> int:
+def _tokens(recipe: _Recipe) -> int:
     """Tokens that run through a model for the statistics that methods ask for."""
     known = getattr(recipe, "calibration", None)
     return known.samples * known.tokens if known is not None else 0
 
 
-def _methods(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe) -> list[str]:
+def _methods(recipe: _Recipe) -> list[str]:
     if isinstance(recipe, CompressRecipe):
         return [setting.method for setting in recipe.settings]
-    return [recipe.setting.method] if isinstance(recipe, MergeRecipe) else []
+    return [recipe.setting.method] if isinstance(recipe, FuseRecipe | MergeRecipe) else []
 
 
-def _models(recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe) -> list[str]:
+def _models(recipe: _Recipe) -> list[str]:
     if isinstance(recipe, CompressRecipe):
         return [one.path for one in recipe.experts]
+    if isinstance(recipe, FuseRecipe):
+        return [one.model.path for one in recipe.models]
     return [one.model.path for one in recipe.experts] if isinstance(recipe, MergeRecipe) else []
 
 

@@ -72,12 +72,12 @@ def run_merge(recipe: MergeRecipe, control: JobControl, *, resume: bool = False)
                 run.warn(warning)
             with run.stage("surveys"):
                 facts = find_facts(job, control, open_files)
-            n_bytes = _write(job, facts, plan.items, side_files, run, resume=resume)
+            n_bytes = write_tensors(job, facts, plan.items, side_files, run, resume=resume)
             run.finish()
             return run.report(dump_recipe(recipe), [_artefact(job, n_bytes)])
 
 
-def _write(
+def write_tensors(
     job: MergeJob,
     facts: Facts,
     items: tuple[WorkItem, ...],
@@ -85,8 +85,23 @@ def _write(
     run: Run,
     *,
     resume: bool,
+    lasting: dict[str, Any] | None = None,
 ) -> int:
-    lasting = lasting_recipe(job.recipe)
+    """Write the model: every tensor of the job, and the files beside them.
+
+    Args:
+        job: what is merged or copied.
+        facts: of its surveys.
+        items: of the plan.
+        side_files: name to content or to a file to copy.
+        run: measures, warns and stops.
+        resume: go on from what a run that was killed has left.
+        lasting: the recipe as it is stored; the job's own when not given.
+
+    Returns:
+        Bytes of everything in the folder.
+    """
+    lasting = lasting_recipe(job.recipe) if lasting is None else lasting
     metadata = {"format": "pt", "deltaworks_recipe": json.dumps(lasting, separators=(",", ":"))}
 
     def make_writer(job_id: str, goes_on: bool) -> ModelWriter:

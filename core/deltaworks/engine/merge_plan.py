@@ -112,7 +112,7 @@ class MergeJob:
         plural = "s" * (len(self.experts) > 1)
         return Plan(
             title=f"Merge {len(self.experts)} expert{plural} with {self.method.title}",
-            items=tuple(item for task in self.tasks.values() for item in self._items(task)),
+            items=tuple(item for task in self.tasks.values() for item in self.items_of(task)),
             outputs=(output,),
             original_bytes=sum(expert.nbytes for expert in self.experts),
             notes=(*self.notes, *checks.space_note(self.target, output.bytes_high)),
@@ -127,7 +127,8 @@ class MergeJob:
         extra += 200 * len(self.tasks)
         return OutputPlan(str(self.target), n_bytes, n_bytes + extra)
 
-    def _items(self, task: MergeTask) -> Iterator[WorkItem]:
+    def items_of(self, task: MergeTask) -> Iterator[WorkItem]:
+        """Cut the work on a tensor into items."""
         info = task.info
         for rows in self._spans(task):
             share = (rows[1] - rows[0]) / info.shape[0] if rows else 1.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.schema import (
     CompressRecipe,
+    FuseRecipe,
     MergeRecipe,
     RebuildRecipe,
     RepairRecipe,
@@ -23,7 +24,7 @@ _HOW = {"device": "cpu", "memory_bytes": 256_000_000, "threads": 0}
 
 
 def lasting_recipe(
-    recipe: CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe,
+    recipe: CompressRecipe | FuseRecipe | MergeRecipe | RebuildRecipe | RepairRecipe,
 ) -> dict[str, Any]:
     """Give the recipe as it is stored inside the artefact.
 

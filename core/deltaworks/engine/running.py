@@ -14,9 +14,15 @@ from deltaworks.engine.reports import Report
 from deltaworks.errors import AppError
 from deltaworks.numerics.device_link import computing_on
 from deltaworks.progress import JobControl, Warned
-from deltaworks.recipes.schema import CompressRecipe, MergeRecipe, RebuildRecipe, RepairRecipe
+from deltaworks.recipes.schema import (
+    CompressRecipe,
+    FuseRecipe,
+    MergeRecipe,
+    RebuildRecipe,
+    RepairRecipe,
+)
 
-EngineRecipe = CompressRecipe | MergeRecipe | RebuildRecipe | RepairRecipe
+EngineRecipe = CompressRecipe | FuseRecipe | MergeRecipe | RebuildRecipe | RepairRecipe
 
 
 def plan(recipe: EngineRecipe) -> Plan:
@@ -35,6 +41,10 @@ def plan(recipe: EngineRecipe) -> Plan:
                 from deltaworks.engine.merge_plan import open_merge
 
                 return open_merge(recipe, open_files).plan()
+            case FuseRecipe():
+                from deltaworks.engine.fuse_plan import open_fuse
+
+                return open_fuse(recipe, open_files).plan()
             case RebuildRecipe():
                 from deltaworks.engine.rebuild import open_rebuild
 
@@ -95,6 +105,10 @@ def _run(recipe: EngineRecipe, control: JobControl, *, resume: bool) -> Report:
             from deltaworks.engine.merge import run_merge
 
             return run_merge(recipe, control, resume=resume)
+        case FuseRecipe():
+            from deltaworks.engine.fuse import run_fuse
+
+            return run_fuse(recipe, control, resume=resume)
         case RebuildRecipe():
             from deltaworks.engine.rebuild import run_rebuild
 

@@ -8,33 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 from deltaworks.errors import OptionError
 from deltaworks.methods.continual import CONTINUAL
+from deltaworks.methods.fusion import FUSION
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method, SafetyMethod
+from deltaworks.methods.transfer import TRANSFER
 
 if TYPE_CHECKING:
     from deltaworks.methods.compression import COMPRESSION
     from deltaworks.methods.continual.record import ContinualMethod
     from deltaworks.methods.safety import SAFETY
+    from deltaworks.methods.transfer.record import TransferMethod
 
     METHODS: Mapping[str, Method]
 
 __all__ = [
     "COMPRESSION",
     "CONTINUAL",
+    "FUSION",
     "MERGING",
     "METHODS",
     "SAFETY",
+    "TRANSFER",
     "compression_method",
     "continual_method",
     "merging_method",
     "safety_method",
+    "transfer_method",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Give a family's table, imported when it is first wanted."""
     if name == "METHODS":
-        found: Any = {**__getattr__("COMPRESSION"), **MERGING, **__getattr__("SAFETY"), **CONTINUAL}
+        found: Any = {**__getattr__("COMPRESSION"), **MERGING, **__getattr__("SAFETY")}
+        found |= {**CONTINUAL, **FUSION, **TRANSFER}
     elif name in {"COMPRESSION", "SAFETY"}:
         found = getattr(import_module(f"deltaworks.methods.{name.lower()}"), name)
     else:
@@ -81,6 +88,15 @@ def continual_method(method_id: str) -> ContinualMethod:
         OptionError: there is none with this id.
     """
     return _look_up(CONTINUAL, method_id, "continual")
+
+
+def transfer_method(method_id: str) -> TransferMethod:
+    """Look a transfer method up.
+
+    Raises:
+        OptionError: there is none with this id.
+    """
+    return _look_up(TRANSFER, method_id, "transfer")
 
 
 def _look_up(table: Mapping[str, M], method_id: str, family: str) -> M:

@@ -17,7 +17,9 @@ from deltaworks.recipes.schema import (
     ContestRecipe,
     EvaluateRecipe,
     ExtractRecipe,
+    FuseRecipe,
     GenerateRecipe,
+    GrowRecipe,
     MergeRecipe,
     ModelRef,
     RebuildRecipe,
@@ -27,6 +29,7 @@ from deltaworks.recipes.schema import (
     Setting,
     SweepRecipe,
     Target,
+    TransferRecipe,
 )
 
 _PROGRAM = "deltaworks-cli"
@@ -56,10 +59,14 @@ def as_command(recipe: Recipe, *, file: str = "recipe.json") -> str:
             return _line(["sweep", file])
         case RepairRecipe():
             return _line(_repair(recipe))
-        case RepairSweepRecipe():
+        case RepairSweepRecipe() | GrowRecipe():
             return _line(["run", file])
+        case FuseRecipe():
+            return _line(_fuse(recipe))
         case ExtractRecipe():
             return _line(_extract(recipe))
+        case TransferRecipe():
+            return _line(_transfer(recipe))
         case EvaluateRecipe():
             return _line(_evaluate(recipe))
         case GenerateRecipe():
@@ -146,9 +153,40 @@ def _repair(recipe: RepairRecipe) -> list[str]:
     return [*words, "-o", recipe.output]
 
 
+def _fuse(recipe: FuseRecipe) -> list[str]:
+    words = ["fuse", recipe.base.path, *(one.model.path for one in recipe.models)]
+    words += _method(recipe.setting)
+    if any(one.weight is not None for one in recipe.models):
+        share = 1 / len(recipe.models)
+        weights = (share if one.weight is None else one.weight for one in recipe.models)
+        words += ["--weights", ",".join(map(repr, weights))]
+    for name, value in recipe.options.items():
+        words += [f"--{name.replace('_', '-')}", _text(value)]
+    for name in ("out_dtype", "shard_bytes", "seed"):
+        if getattr(recipe, name) != FuseRecipe.model_fields[name].default:
+            words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+    return [*words, "-o", recipe.output]
+
+
 def _extract(recipe: ExtractRecipe) -> list[str]:
     words = ["extract-lora", recipe.base.path, recipe.expert.path, "--rank", str(recipe.rank)]
     words += ["--energy", f"{recipe.energy:g}"] if recipe.energy else []
+    return [*words, "-o", recipe.output]
+
+
+def _transfer(recipe: TransferRecipe) -> list[str]:
+    words = ["transfer", recipe.source.path, recipe.target.path, *_method(recipe.setting)]
+    fields = ("seed_data", "training", "held_out", "control_data", "seed_samples", "samples")
+    fields += ("tokens", "steps", "rate", "warmup", "decay", "batch", "accumulate")
+    for name in (*fields, "measure_every", "save_every", "shard_bytes", "device", "seed"):
+        value = getattr(recipe, name)
+        if value != TransferRecipe.model_fields[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if recipe.arms != TransferRecipe.model_fields["arms"].default:
+        words += ["--arms", ",".join(recipe.arms) or "none"]
+    if recipe.similarity != "weights":
+        words += ["--similarity-only" if recipe.similarity == "only" else "--similarity"]
+    words += [] if recipe.merged else ["--no-merged"]
     return [*words, "-o", recipe.output]
 
 
@@ -175,6 +213,7 @@ def _generate(recipe: GenerateRecipe) -> list[str]:
     words = ["ask", recipe.model.path, recipe.prompt]
     if recipe.base:
         words += ["--base", recipe.base.path]
+    words += ["--image", recipe.image] if recipe.image else []
     defaults = GenerateRecipe.model_fields
     for name in ("max_tokens", "temperature", "seed"):
         if getattr(recipe, name) != defaults[name].default:

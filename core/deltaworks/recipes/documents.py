@@ -19,13 +19,16 @@ from deltaworks.recipes.schema import (
     ContestRecipe,
     EvaluateRecipe,
     ExtractRecipe,
+    FuseRecipe,
     GenerateRecipe,
+    GrowRecipe,
     MergeRecipe,
     RebuildRecipe,
     Recipe,
     RepairRecipe,
     RepairSweepRecipe,
     SweepRecipe,
+    TransferRecipe,
 )
 
 _KINDS: dict[str, type[BaseModel]] = {
@@ -37,10 +40,13 @@ _KINDS: dict[str, type[BaseModel]] = {
     "channel-merge": ChannelMergeRecipe,
     "repair": RepairRecipe,
     "repair-sweep": RepairSweepRecipe,
+    "fuse": FuseRecipe,
     "rebuild": RebuildRecipe,
     "extract": ExtractRecipe,
+    "transfer": TransferRecipe,
     "evaluate": EvaluateRecipe,
     "generate": GenerateRecipe,
+    "grow": GrowRecipe,
 }
 _RECIPES: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 _FIX = "Correct the recipe and try again"

@@ -359,6 +359,75 @@ class ChannelMergeRecipe(Common):
     output: str
 
 
+class FuseInput(Document):
+    """One multimodal model of a fusion."""
+
+    model: ModelRef
+    weight: float | None = Field(
+        default=None, description="Of its language model in the merge; none: one Nth of all."
+    )
+
+
+class FuseRecipe(Common):
+    """A base language model and multimodal models of it in, one model with all their towers out."""
+
+    kind: Literal["fuse"] = "fuse"
+    base: ModelRef
+    models: tuple[FuseInput, ...] = Field(min_length=2, max_length=16)
+    setting: Setting = Field(
+        default=Setting(method="task-arithmetic"),
+        description="How the language models are merged.",
+    )
+    options: dict[str, Any] = Field(default={}, description="Of the fusion: see visionfuse.")
+    out_dtype: str = Field(
+        default="", description="Of the language model; empty keeps the base's. Towers keep theirs."
+    )
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    output: str
+
+
+class GrowTask(Document):
+    """One task of a stream: a folder of class folders, a finished fine-tune, or both."""
+
+    name: str = Field(default="", description="Empty takes the name of the folder.")
+    data: str = Field(
+        default="", description="A folder whose subfolders are classes and hold images."
+    )
+    model: ModelRef | None = Field(
+        default=None, description="A fine-tune of the base; then nothing is trained for this task."
+    )
+
+
+class GrowTraining(Document):
+    """How the backbone is tuned on each task."""
+
+    epochs: int = Field(default=5, ge=1, le=10_000)
+    rate: float = Field(default=3e-5, gt=0.0, le=1.0, description="Highest learning rate.")
+    batch: int = Field(default=32, ge=1, le=65_536, description="Images of a step.")
+    decay: Literal["constant", "linear", "cosine"] = "cosine"
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    clip: float = Field(default=1.0, ge=0.0, description="Largest norm of gradients; 0 leaves it.")
+    save_every: int = Field(default=50, ge=0, description="Steps between saved states.")
+
+
+class GrowRecipe(Common):
+    """One vision backbone and a stream of tasks in, one backbone for all of them out."""
+
+    kind: Literal["grow"] = "grow"
+    base: ModelRef
+    tasks: tuple[GrowTask, ...] = Field(min_length=1, max_length=1000)
+    test: str = Field(description="A folder of class folders; its images are only measured on.")
+    setting: Setting = Setting(method="sotu")
+    training: GrowTraining = GrowTraining()
+    baselines: Literal["all", "untrained", "none"] = Field(
+        default="all", description="untrained leaves sequential and joint training out."
+    )
+    drop_rates: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = Field(
+        default=(), description="Further drop rates to measure beside the one that is kept."
+    )
+    output: str
+
+
 class RebuildRecipe(Common):
     """Base and delta file in, full model out."""
 
@@ -381,6 +450,49 @@ class ExtractRecipe(Common):
     output: str
 
 
+Arm = Literal["gaussian", "pissa", "pissa-left", "random-same-norm"]
+"""A control that is trained beside a transfer, from another start."""
+
+Similarity = Literal["weights", "full", "only"]
+"""Cosines of starts and weights; activations of both models as well; or these and nothing else."""
+
+
+class TransferRecipe(Common):
+    """Parameters of a larger model into a smaller one of its family, beside controls."""
+
+    kind: Literal["transfer"] = "transfer"
+    source: ModelRef = Field(description="The larger model.")
+    target: ModelRef = Field(description="The smaller model; it is not written to.")
+    setting: Setting = Setting(method="seeking")
+    seed_data: str = Field(
+        default="", description="Texts of the task, .jsonl: what the source is sensitive to."
+    )
+    training: str = Field(default="", description="Texts of the task to train on.")
+    held_out: str = Field(default="", description="Texts of the task to measure on.")
+    control_data: str = Field(
+        default="", description="Texts of another task, measured before and after."
+    )
+    seed_samples: int = Field(default=32, ge=1, description="Texts for the sensitivities at most.")
+    samples: int = Field(default=1000, ge=1, description="Texts of every other set at most.")
+    tokens: int = Field(default=2048, ge=2, description="Tokens of a text at most.")
+    arms: tuple[Arm, ...] = Field(
+        default=("gaussian", "pissa", "random-same-norm"),
+        description="Controls, trained on the same batches.",
+    )
+    steps: int = Field(default=48, ge=1)
+    rate: float = Field(default=3e-4, gt=0.0, le=1.0, description="Highest learning rate.")
+    warmup: float = Field(default=0.03, ge=0.0, lt=1.0)
+    decay: Literal["constant", "linear", "cosine"] = "linear"
+    batch: int = Field(default=8, ge=1, description="Texts that run together.")
+    accumulate: int = Field(default=8, ge=1, description="Batches of one step.")
+    measure_every: int = Field(default=12, ge=0, description="Steps; 0 measures at the end only.")
+    save_every: int = Field(default=12, ge=0, description="Steps between states to resume from.")
+    similarity: Similarity = "weights"
+    merged: bool = Field(default=True, description="Write the transferred model whole, too.")
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    output: str
+
+
 class EvaluateRecipe(Common):
     """Measure a model, alone or against the expert it stands for."""
 
@@ -398,6 +510,7 @@ class GenerateRecipe(Common):
     model: ModelRef
     base: ModelRef | None = Field(default=None, description="Of a delta file or an adapter.")
     prompt: str = Field(min_length=1)
+    image: str = Field(default="", description="A picture's file, for models that see.")
     max_tokens: int = Field(default=128, ge=1, le=100_000)
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     is_chat: bool = Field(
@@ -413,10 +526,13 @@ Recipe = Annotated[
     | RepairSweepRecipe
     | RebuildRecipe
     | ExtractRecipe
+    | TransferRecipe
     | EvaluateRecipe
     | ComparisonRecipe
     | ContestRecipe
     | ChannelMergeRecipe
+    | FuseRecipe
+    | GrowRecipe
     | GenerateRecipe,
     Field(discriminator="kind"),
 ]

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from deltaworks.errors import OptionError
 from deltaworks.methods import (
     COMPRESSION,
     CONTINUAL,
+    FUSION,
     MERGING,
     METHODS,
     SAFETY,
+    TRANSFER,
     compression_method,
     merging_method,
     safety_method,
@@ -56,7 +59,9 @@ def test_ids_are_the_known_ones() -> None:
         *("safe-delta", "interpolation", "safelora", "resta", "irr", "safemerge", "antidote")
     }
     assert set(CONTINUAL) == {"sotu"}
-    tables = (COMPRESSION, MERGING, SAFETY, CONTINUAL)
+    assert set(FUSION) == {"visionfuse"}
+    assert set(TRANSFER) == {"seeking"}
+    tables = (COMPRESSION, MERGING, SAFETY, CONTINUAL, FUSION, TRANSFER)
     assert len(METHODS) == sum(len(table) for table in tables)
 
 
@@ -67,9 +72,10 @@ def test_two_methods_of_one_id_are_refused() -> None:
 
 @EVERY
 def test_records_are_complete(method: Method) -> None:
-    tables = {"compression": COMPRESSION, "merging": MERGING, "safety": SAFETY}
+    tables: dict[str, Any] = {"compression": COMPRESSION, "merging": MERGING, "safety": SAFETY}
+    tables |= {"continual": CONTINUAL, "fusion": FUSION, "transfer": TRANSFER}
 
-    assert {**tables, "continual": CONTINUAL}[method.family][method.id] is method
+    assert tables[method.family][method.id] is method
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", method.id)
     assert method.title
     assert method.source

@@ -14,6 +14,8 @@ from deltaworks.errors import MismatchError
 LLM, PROJECTOR, VISION = "llm.", "projector.", "vision."
 FUSED = "visionfuse_llava"
 """``model_type`` of a fused model."""
+SEEING = frozenset({"llava", FUSED})
+"""Model types that answer on pictures, and on texts alone."""
 FUSED_CLASS = "VisionFuseForConditionalGeneration"
 LANGUAGE = "language_model."
 """What the language model's tensors begin with in a fused model."""

@@ -20,6 +20,10 @@ def ask(
     ],
     prompt: Annotated[str, typer.Argument(help="What it is asked, or goes on from.")],
     base: Base = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture, for LLaVA and fused models."),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens it writes.")] = 128,
     temperature: Annotated[
         float, typer.Option(min=0.0, max=10.0, help="0 always takes the likeliest token.")
@@ -42,6 +46,7 @@ def ask(
             "model": reference(model),
             "base": reference(base) if base else None,
             "prompt": prompt,
+            "image": str(image.absolute()) if image else "",
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints.checkpoint import Checkpoint
+from deltaworks.checkpoints.llava import FUSED, SEEING
 from deltaworks.errors import MismatchError
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ _GENERATORS = ("ForCausalLM", "LMHeadModel")
 
 def can_generate(checkpoint: Checkpoint) -> bool:
     """Whether its config names an architecture that writes text; needs no torch."""
-    if not checkpoint.config.get("model_type"):
-        return False
+    kind = checkpoint.config.get("model_type")
+    if not kind or kind in SEEING:
+        return kind in SEEING
     names = checkpoint.config.get("architectures") or ()
     return any(str(name).endswith(_GENERATORS) for name in names)
 
@@ -41,6 +43,10 @@ def build_model(config: Mapping[str, Any], dtype: TorchDtype, *, where: str) -> 
     facts = dict(config)
     kind = str(facts.pop("model_type", ""))
     facts.pop("auto_map", None)  # points at code beside the weights; we run none
+    if kind == FUSED:
+        from deltaworks.inference.fused_model import register
+
+        register()
     try:
         described = AutoConfig.for_model(kind, **facts)
         with no_init_weights():  # every weight is read from the checkpoint; drawing them is waste
@@ -54,6 +60,8 @@ def build_model(config: Mapping[str, Any], dtype: TorchDtype, *, where: str) -> 
             where=where,
             fix="Only architectures that transformers carries itself can be run",
         ) from error
+    if kind == FUSED:
+        model.language_model.tie_weights()
     built: Module = model.eval().requires_grad_(False)
     return built
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ def generate(
     seed: int = 0,
     on_text: Callable[[str], None] | None = None,
     stop: Event | None = None,
+    image: str = "",
 ) -> str:
     """Go on from a prompt until an end token, ``max_tokens``, a full context or ``stop``.
 
@@ -34,20 +35,25 @@ def generate(
         seed: of the drawing; one seed gives one text.
         on_text: called with every new piece of text.
         stop: checked before each token.
+        image: a picture's file; it stands where the prompt says ``<image>``, or first.
 
     Returns:
         The new text alone, special tokens left out.
 
     Raises:
-        OptionError: the prompt is empty.
+        OptionError: the prompt is empty, or a picture was given to a model without eyes.
+        FileError: the picture cannot be read.
     """
     tokenizer = running.text_tokenizer
-    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    ids, pixels = _inputs(running, prompt, image)
     if not ids:
         raise OptionError("the prompt is empty", fix="Write a prompt")
     written: list[int] = []
     shown = ""
-    for token in tokens(running, ids, max_tokens, temperature=temperature, seed=seed, stop=stop):
+    new = tokens(
+        running, ids, max_tokens, temperature=temperature, seed=seed, stop=stop, pixels=pixels
+    )
+    for token in new:
         written.append(token)
         text = str(tokenizer.decode(written, skip_special_tokens=True))
         if on_text is not None and not text.endswith("\N{REPLACEMENT CHARACTER}"):
@@ -59,6 +65,23 @@ def generate(
     return text
 
 
+def _inputs(running: RunningModel, prompt: str, image: str) -> tuple[list[int], dict[str, Tensor]]:
+    """Turn prompt and picture into what the network reads."""
+    tokenizer = running.text_tokenizer
+
+    def tokenize(text: str) -> list[int]:
+        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    if not image:
+        return tokenize(prompt), {}
+    if running.pictures is None:
+        raise OptionError("reads no pictures", where="model", fix="Choose a LLaVA or a fused model")
+    pixels = running.pictures.pixels(image)
+    placed = {name: values.to(running.device) for name, values in pixels.items()}
+    return running.pictures.token_ids(prompt, tokenize), placed
+
+
 def tokens(
     running: RunningModel,
     ids: list[int],
@@ -67,8 +90,12 @@ def tokens(
     temperature: float = 0.0,
     seed: int = 0,
     stop: Event | None = None,
+    pixels: Mapping[str, Tensor] | None = None,
 ) -> Iterator[int]:
-    """Yield new token ids, the end token not among them; arguments as ``generate``."""
+    """Yield new token ids, the end token not among them; arguments as ``generate``.
+
+    ``pixels`` are pictures as each tower takes them, for the placeholders among ``ids``.
+    """
     import torch
 
     rng = torch.Generator().manual_seed(seed)
@@ -77,7 +104,9 @@ def tokens(
         if stop is not None and stop.is_set():
             return
         with torch.inference_mode():
-            out = running.model(input_ids=step, past_key_values=cache, use_cache=True)
+            # Pictures are in the cache after the first step.
+            seen = pixels or {} if cache is None else {}
+            out = running.model(input_ids=step, past_key_values=cache, use_cache=True, **seen)
         cache = getattr(out, "past_key_values", None)
         token = _choose(out.logits[0, -1].float().cpu(), temperature, rng)
         if token in running.end_ids:

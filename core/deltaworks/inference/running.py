@@ -8,10 +8,12 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from deltaworks.checkpoints.checkpoint import Checkpoint
+from deltaworks.checkpoints.llava import as_fused
 from deltaworks.errors import AppError, CancelledError, MismatchError
 from deltaworks.inference.architecture import build_model
 from deltaworks.inference.filling import fill
 from deltaworks.inference.generation import generate
+from deltaworks.inference.pictures import Pictures, pictures_of
 from deltaworks.inference.slots import match, slots_of
 from deltaworks.inference.tokenizing import end_ids, load_tokenizer
 from deltaworks.progress import JobControl
@@ -31,6 +33,7 @@ class RunningModel:
         source: whose weights are in now; None while they are not whole.
         tokenizer: of the checkpoint it was built from, or None.
         end_ids: token ids that end a text.
+        pictures: prepares pictures, for models that see; None for all others.
         device: where it computes.
     """
 
@@ -40,6 +43,7 @@ class RunningModel:
         self.source: Checkpoint | None = None
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.end_ids: tuple[int, ...] = ()
+        self.pictures: Pictures | None = pictures_of(checkpoint)
         self.take_tokenizer(checkpoint)
         self._last_good: Checkpoint | None = None
         self._keeps_last = "logits_to_keep" in signature(model.forward).parameters
@@ -69,6 +73,7 @@ class RunningModel:
     def context(self) -> int:
         """Most tokens it takes at once."""
         config = getattr(self.model, "config", None)
+        config = getattr(config, "text_config", None) or config
         size = getattr(config, "max_position_embeddings", None)
         return size if isinstance(size, int) and size > 0 else _DEFAULT_CONTEXT
 
@@ -163,6 +168,7 @@ class RunningModel:
         seed: int = 0,
         on_text: Callable[[str], None] | None = None,
         stop: Event | None = None,
+        image: str = "",
     ) -> str:
         """Go on from a prompt; see ``generation.generate``."""
         self._ready()
@@ -174,6 +180,7 @@ class RunningModel:
             seed=seed,
             on_text=on_text,
             stop=stop,
+            image=image,
         )
 
 
@@ -203,6 +210,7 @@ def load_model(
 
     from deltaworks.numerics.words import torch_dtype
 
+    checkpoint = as_fused(checkpoint)
     dtype = torch_dtype(_main_dtype(checkpoint)) if keep_dtype else torch.float32
     model = build_model(checkpoint.config, dtype, where=str(checkpoint.path)).to(device)
     running = RunningModel(model, checkpoint, device)

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deltaworks.checkpoints.llava import SEEING
 from deltaworks.engine.checks import check_device, raise_together
 from deltaworks.engine.environment import resident_bytes, versions
 from deltaworks.engine.inputs import open_input
 from deltaworks.engine.plan_types import Plan, WorkItem
 from deltaworks.engine.reports import Report
-from deltaworks.errors import AppError, MismatchError, OptionError
+from deltaworks.errors import AppError, FileError, MismatchError, OptionError
 from deltaworks.progress import JobControl, Measured, Progress
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.naming import display_name
@@ -83,6 +85,7 @@ def run_generate(recipe: GenerateRecipe, control: JobControl) -> Report:
         seed=recipe.seed,
         on_text=pieces.add,
         stop=control.cancelled,
+        image=recipe.image,
     )
     pieces.tell()
     control.check()
@@ -155,8 +158,8 @@ def _put(recipe: GenerateRecipe, control: JobControl) -> tuple[RunningModel, dic
 
 def _swapped(model: Checkpoint, device: str, control: JobControl) -> RunningModel | None:
     """Put a model in the place of the one in memory; None where it does not fit there."""
-    if _held is None or _held.device != device:
-        return None
+    if _held is None or _held.device != device or _held.running.pictures is not None:
+        return None  # a model that sees is more than its weights: tower settings, processors
     if _held.running.model.config.architectures != model.config.get("architectures"):  # type: ignore[union-attr]  # transformers' config
         return None
     try:
@@ -180,6 +183,13 @@ def _open(recipe: GenerateRecipe, files: ExitStack) -> Checkpoint:
     if model is not None and model.kind in {"adapter", "delta"} and base is None:
         what = f"is {'an adapter' if model.kind == 'adapter' else 'a delta file'}"
         faults.append(OptionError(what, where=recipe.model.path, fix="Give its base too."))
+    if recipe.image and not Path(recipe.image).is_file():
+        faults.append(FileError("is not there", where=recipe.image, fix="Check the path."))
+    if recipe.image and model is not None and model.config.get("model_type") not in SEEING:
+        kind = model.config.get("model_type")
+        what = f"reads no pictures (model type {kind!r})"
+        fix = "Choose a LLaVA or a fused model."
+        faults.append(OptionError(what, where=recipe.model.path, fix=fix))
     raise_together(faults)
     assert model is not None
     return model
@@ -191,5 +201,18 @@ def _wrapped(running: RunningModel, recipe: GenerateRecipe) -> str:
     if not recipe.is_chat or not getattr(tokenizer, "chat_template", None):
         return recipe.prompt
     apply: Callable[..., Any] = tokenizer.apply_chat_template
-    message = [{"role": "user", "content": recipe.prompt}]
-    return str(apply(message, tokenize=False, add_generation_prompt=True))
+    place = running.pictures.text if recipe.image and running.pictures else ""
+    for content in _contents(recipe.prompt, place):
+        message = [{"role": "user", "content": content}]
+        text = str(apply(message, tokenize=False, add_generation_prompt=True))
+        if not place or place in text:
+            return text
+    return text
+
+
+def _contents(prompt: str, place: str) -> list[Any]:
+    """Write a question as templates may want it: in parts for those that know pictures."""
+    if not place:
+        return [prompt]
+    parts = [{"type": "image"}, {"type": "text", "text": prompt}]
+    return [parts, f"{place}\n{prompt}"]

@@ -46,17 +46,17 @@ class RidgeSums:
 
     def add(self, rows: npt.NDArray[Any], labels: Labels) -> None:
         """Add rows ``(n, M)`` with the numbers of their classes."""
-        rows = rows.astype(np.float64, copy=False)
+        rows = np.asarray(rows, dtype=np.float64)
         n_classes = max(self.targets.shape[1], int(labels.max()) + 1 if len(labels) else 0)
         new = n_classes - self.targets.shape[1]
         grown: Floats = np.pad(self.targets, ((0, 0), (0, new)))
-        self.gram += rows.T @ rows
+        self.gram = self.gram + rows.T @ rows
         self.targets = grown + rows.T @ one_hot(labels, n_classes)
 
     def solve(self, strength: float) -> Floats:
         """Give the weights ``(M, C)``."""
         damped = self.gram + strength * np.eye(len(self.gram))
-        weights: Floats = np.linalg.solve(damped, self.targets)
+        weights: Floats = np.linalg.solve(damped, self.targets).astype(np.float64, copy=False)
         return weights
 
 

@@ -176,9 +176,9 @@ def _extract(recipe: ExtractRecipe) -> list[str]:
 
 def _transfer(recipe: TransferRecipe) -> list[str]:
     words = ["transfer", recipe.source.path, recipe.target.path, *_method(recipe.setting)]
-    fields = ("seed_data", "training", "held_out", "control_data", "seed_samples", "samples")
-    fields += ("tokens", "steps", "rate", "warmup", "decay", "batch", "accumulate")
-    for name in (*fields, "measure_every", "save_every", "shard_bytes", "device", "seed"):
+    texts = ("seed_data", "training", "held_out", "control_data", "seed_samples", "samples")
+    fields = ("tokens", "steps", "rate", "warmup", "decay", "batch", "accumulate")
+    for name in (*texts, *fields, "measure_every", "save_every", "shard_bytes", "device", "seed"):
         value = getattr(recipe, name)
         if value != TransferRecipe.model_fields[name].default:
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -19,6 +19,7 @@ from deltaworks.recipes.schema import (
     EvaluateRecipe,
     ExtractRecipe,
     GenerateRecipe,
+    GrowRecipe,
     Recipe,
     RepairSweepRecipe,
     SweepRecipe,
@@ -64,6 +65,10 @@ def plan_job(recipe: Recipe) -> Plan:
                 from deltaworks.studies.contest_plan import plan_contest
 
                 return plan_contest(recipe)
+            case GrowRecipe():
+                from deltaworks.studies.grow import plan_grow
+
+                return plan_grow(recipe)
             case ComparisonRecipe():
                 from deltaworks.studies.comparison import plan_comparison
 
@@ -132,6 +137,11 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
 
             _set_threads(recipe.threads)
             report = run_contest(recipe, control)
+        case GrowRecipe():
+            from deltaworks.studies.grow import run_grow
+
+            _set_threads(recipe.threads)
+            report = run_grow(recipe, control, resume=resume)
         case ComparisonRecipe():
             from deltaworks.studies.comparison import run_comparison
 

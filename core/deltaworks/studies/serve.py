@@ -32,7 +32,7 @@ from deltaworks.studies.releasing import release_memory
 
 log = logging.getLogger(__name__)
 
-RESUMABLE = frozenset({"compress", "merge", "rebuild", "repair", "sweep"})
+RESUMABLE = frozenset({"compress", "grow", "merge", "rebuild", "repair", "sweep"})
 """Kinds of jobs that a killed run leaves a journal of; others begin again."""
 _BETWEEN = 0.1
 """Seconds between two reports of progress; other events are never held back."""

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaworks.cli.flags import Device, Json, Seed, Threads, device_name, reference
+from deltaworks.cli.flags import (
+    CalibrationText,
+    Device,
+    Json,
+    Seed,
+    Threads,
+    calibration_of,
+    device_name,
+    reference,
+)
 from deltaworks.cli.measuring import data_folder
 from deltaworks.cli.output import print_json, say
 from deltaworks.cli.session import job
@@ -36,9 +45,7 @@ def compare_methods(
         Path | None, typer.Option(help="Folder with suite.json, or a .jsonl or .txt file.")
     ] = None,
     suite: Annotated[str, typer.Option(help="A bundled set: demo.")] = "",
-    texts: Annotated[
-        Path | None, typer.Option(help="Texts for calibration, .txt or .jsonl.")
-    ] = None,
+    calibration: CalibrationText = "",
     scope: Annotated[
         str, typer.Option(help="linear2d: matrices inside blocks; all: every floating tensor.")
     ] = "linear2d",
@@ -61,7 +68,7 @@ def compare_methods(
             "bits": _budgets(bits),
             "scope": scope,
             "evaluation": str(data_folder(data, suite) or ""),
-            "calibration": {"text": str(texts.absolute()) if texts else ""},
+            "calibration": calibration_of(calibration, None, None),
             "device": device_name(device),
             "threads": threads,
             "seed": seed,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import model_validator
 
+from deltaworks.methods.compression.calibrated import CALIBRATED
 from deltaworks.methods.compression.parts import damaged, finite_delta
 from deltaworks.methods.compression.rdc_format import (
     NAMES,
@@ -28,7 +29,7 @@ from deltaworks.methods.compression.rdc_matrix import (
     estimate_bits,
 )
 from deltaworks.methods.compression.triples import triples_of
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.method import CompressionMethod, Fit, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
@@ -96,6 +97,27 @@ class RdcOptions(Options):
         sweepable=True,
     )
 
+    steps: int = option(
+        200,
+        ge=0,
+        le=100_000,
+        unit="steps",
+        title="Training steps",
+        help="With a text, how long the size of every matrix's change is trained on it; 0 does "
+        "not train. It costs no bits. Three models are in memory meanwhile.",
+        sweepable=True,
+    )
+    learning_rate: float = option(
+        0.01,
+        gt=0.0,
+        le=1.0,
+        title="Learning rate",
+        help="How fast sizes move, relative to where they begin.",
+        log=True,
+        advanced=True,
+    )
+    calibrated: bool = CALIBRATED
+
     @model_validator(mode="after")
     def _one_of_two(self) -> RdcOptions:
         """Refuse bits that would have no effect."""
@@ -113,8 +135,10 @@ def encode(pair: TensorPair, options: RdcOptions) -> Parts:
     matrices = finite_delta(pair).reshape(stack.shape).numpy()
     rank = triples(pair.spec.shape, options) if stack.n_elements else 0
     svds = triples_of(pair, rank) if rank else [None] * stack.count
+    multiple = _multiple(pair, options)
     found = [
-        _encode_matrix(matrix, svd, options) for matrix, svd in zip(matrices, svds, strict=True)
+        _encode_matrix(matrix, svd, options, multiple)
+        for matrix, svd in zip(matrices, svds, strict=True)
     ]
     parts: Parts = {
         name: np.concatenate([each[name] for each in found] or [np.zeros(0, dtype=np.uint8)])
@@ -127,19 +151,35 @@ def encode(pair: TensorPair, options: RdcOptions) -> Parts:
     return parts
 
 
+def _multiple(pair: TensorPair, options: RdcOptions) -> float:
+    """What training has found for the size of the change; 1 without."""
+    if pair.multiples is None or not options.calibrated:
+        return 1.0
+    return float(pair.multiples.reshape(-1)[0])
+
+
+def fit(options: RdcOptions) -> Fit | None:
+    """Ask for training of one size a matrix."""
+    if not options.steps or not options.calibrated:
+        return None
+    return Fit(options.steps, options.learning_rate, per_row=False)
+
+
 def triples(shape: tuple[int, ...], options: RdcOptions) -> int:
     """Triples of each matrix that the head may take."""
     stack = as_stack(shape)
     return min(stack.rows, stack.cols, MOST_TRIPLES) if options.head else 0
 
 
-def _encode_matrix(matrix: Floats, svd: Svd | None, options: RdcOptions) -> dict[str, Any]:
+def _encode_matrix(
+    matrix: Floats, svd: Svd | None, options: RdcOptions, multiple: float
+) -> dict[str, Any]:
     energy = float(np.vdot(matrix, matrix))
     if energy == 0.0:
         return {name: np.zeros(0, dtype=np.uint8) for name in NAMES}
     step = options.step or step_for(matrix, svd, options)
     trial = best_trial(matrix, svd, step, _ETA)
-    unit = step * _gain(matrix, trial, step, options.restore)
+    unit = multiple * step * _gain(matrix, trial, step, options.restore)
     return write_matrix(replace(trial.coded, unit=unit))
 
 
@@ -245,6 +285,7 @@ METHOD = CompressionMethod(
     decode=decode,
     stored_bits=stored_bits,
     payload_bits=payload_bits,
+    fit=fit,
     working_bytes=48,
     triples=triples,
     size_option=SizeOption("step", 1e-9, 1e3),

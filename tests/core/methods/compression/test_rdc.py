@@ -8,7 +8,7 @@ import torch
 
 from deltaworks.errors import FileError
 from deltaworks.methods.compression import COMPRESSION
-from deltaworks.methods.compression.rdc import METHOD, RdcOptions, decode, encode
+from deltaworks.methods.compression.rdc import METHOD, RdcOptions, decode, encode, fit
 from deltaworks.methods.method import Parts, TensorPair, TensorSpec
 
 
@@ -163,6 +163,19 @@ def test_same_input_gives_the_same_bytes() -> None:
 
     assert list(first) == list(second)
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_trained_size_multiplies_the_change_and_costs_no_bits() -> None:
+    pair = pair_of(draws((90, 70)))
+    trained = pair.with_multiples(np.array([1.25], dtype=np.float32))
+
+    usual, other = encode(pair, RdcOptions()), encode(trained, RdcOptions())
+
+    one = decode(usual, pair.spec, RdcOptions())
+    assert torch.allclose(decode(other, pair.spec, RdcOptions()), 1.25 * one, rtol=1e-5)
+    assert sum(part.nbytes for part in usual.values()) == sum(p.nbytes for p in other.values())
+    assert fit(RdcOptions(steps=0)) is None
+    assert fit(RdcOptions(calibrated=False)) is None
 
 
 def test_step_and_bits_together_are_refused() -> None:

@@ -24,6 +24,7 @@ from deltaworks.recipes.schema import (
     RepairSweepRecipe,
     SweepRecipe,
     Target,
+    TransferRecipe,
 )
 
 
@@ -56,6 +57,10 @@ def plan_job(recipe: Recipe) -> Plan:
 
                 with ExitStack() as open_files:
                     return open_extract(recipe, open_files).plan()
+            case TransferRecipe():
+                from deltaworks.engine.transfer_plan import plan_transfer
+
+                return plan_transfer(recipe)
             case ChannelMergeRecipe():
                 from deltaworks.engine.channel_merge import open_channel_merge
 
@@ -128,6 +133,11 @@ def run_job(recipe: Recipe, control: JobControl, *, resume: bool = False) -> Rep
             from deltaworks.engine.extract import run_extract
 
             report = run_extract(recipe, control)
+        case TransferRecipe():
+            from deltaworks.engine.transfer import run_transfer
+
+            _set_threads(recipe.threads)
+            report = run_transfer(recipe, control, resume=resume)
         case ChannelMergeRecipe():
             from deltaworks.engine.channel_merge import run_channel_merge
 

@@ -207,7 +207,7 @@ def test_the_page_shows_every_kind_of_recipe() -> None:
     assert kinds == {
         *("compress", "sweep", "merge", "repair", "repair-sweep", "rebuild", "evaluate"),
         "extract",
-        *("compare-merges", "channel-merge", "mergekit"),
+        *("grow", "compare-merges", "channel-merge", "mergekit"),
     }
 
 

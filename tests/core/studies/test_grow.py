@@ -326,3 +326,38 @@ def test_convolutions_give_the_mean_of_their_places(tmp_path: Path) -> None:
         want = model.eval()(torch.ones(2, 3, 32, 32)).pooler_output.flatten(1)
     torch.testing.assert_close(found, want)
     assert callable(features_of)
+
+
+def test_the_program_grows_draws_and_classifies(world: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from deltaworks.cli.main import app
+
+    out, runner = tmp_path / "grown", CliRunner()
+    tasks = ["--task", f"{world / 'warm'},{world / 'tuned'}", "--task", world / "cold"]
+    words = ["grow", world / "base", *tasks, "--test", world / "test", "-o", out, "--epochs", 1]
+    words += ["--baselines", "untrained", "--set", "drop_rate=0.8", "--threads", 1]
+
+    done = runner.invoke(app, [str(word) for word in words])
+
+    assert done.exit_code == 0, done.output
+    assert "Frozen base" in done.output
+    assert "Sequential" not in done.output
+    for name in ("accuracy.png", "matrices.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+    images = [world / "test/blue/0.png", world / "test/red/1.png"]
+    named = runner.invoke(app, ["classify", str(out), *map(str, images), "--json"])
+    found = json.loads(named.output)["results"]
+    assert [one["path"] for one in found] == [str(path) for path in images]
+    assert {one["class"] for one in found} <= set(COLOURS)
+
+    facts = json.loads((out / "head/head.json").read_text())
+    (out / "head/head.json").write_text(json.dumps(facts | {"backbone": "another"}))
+    warned = runner.invoke(app, ["classify", str(out), str(images[0])])
+    assert warned.exit_code == 0
+    assert "made on a backbone of other weights" in warned.output
+
+    nothing = runner.invoke(app, ["classify", str(world), str(images[0])])
+    assert nothing.exit_code == 1
+    assert "cannot be read as a head" in nothing.output

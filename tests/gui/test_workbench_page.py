@@ -328,7 +328,7 @@ def test_merges_ask_for_weights_and_measure_nothing(page: WorkbenchPage, settle:
 
     assert len(weights) == 2
     assert page.controller.state.experts[1].options == {"weight": 1.05}
-    assert not find(page, QComboBox, "Cost_evaluation").isVisible()
+    assert not find(page, QComboBox, "Cost_keep").isVisible()
     assert not find(page, QWidget, "CompareWell").isVisible()
     assert not find(page, QAbstractButton, "btn_sweep_scale").isVisible()
     settle()

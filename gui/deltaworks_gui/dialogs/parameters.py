@@ -13,15 +13,14 @@ from PySide6.QtWidgets import QDialogButtonBox, QTreeView, QWidget
 
 from deltaworks.engine.plan_types import ParameterRow
 from deltaworks_gui.dialogs.base import Dialog
-from deltaworks_gui.formats import format_number
 from deltaworks_gui.settings import Settings
 from deltaworks_gui.theme import current_theme
 from deltaworks_gui.widgets.delegates import CellDelegate
 from deltaworks_gui.widgets.search_field import SearchField
 from deltaworks_gui.widgets.tables import prepare_tree
 
-_WIDTHS = (3.0, 6.0, 4.5, 6.5, 10.0)
-"""Of the columns, in control heights."""
+_WIDTHS = (3.2, 6.0, 4.0, 6.0)
+"""Of the columns but the last, which takes the rest, in control heights."""
 _SORT = Qt.ItemDataRole.UserRole + 1
 
 
@@ -71,7 +70,7 @@ def values_text(values: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return format_number(value) if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def sources_text(row: ParameterRow) -> str:
@@ -129,7 +128,7 @@ class ParametersDialog(Dialog):
             self.resize(30 * unit, 16 * unit)
 
     def _model(self, rows: Sequence[LayerRow], titles: Mapping[str, str]) -> QStandardItemModel:
-        model = QStandardItemModel(0, len(_WIDTHS), self)
+        model = QStandardItemModel(0, len(_WIDTHS) + 1, self)
         model.setHorizontalHeaderLabels(
             [
                 self.tr("Layers"),
@@ -142,7 +141,7 @@ class ParametersDialog(Dialog):
         for one in rows:
             method = self.tr("copied") if one.row.method == "copy" else one.row.method
             texts = (
-                one.layers,
+                one.layers or self.tr("outside"),
                 ", ".join(one.row.tensors),
                 titles.get(one.row.method, method),
                 values_text(one.row.common),

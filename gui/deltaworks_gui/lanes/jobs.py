@@ -47,7 +47,7 @@ MOVES: dict[JobState, frozenset[JobState]] = {
 }
 """Every allowed move. Anything else is a bug and raises."""
 
-SWEEPS = frozenset({"sweep", "repair-sweep"})
+SWEEPS = frozenset({"sweep", "repair-sweep", "compare-merges"})
 """Kinds of recipe whose jobs speak through the Results page."""
 
 FULL = 1000

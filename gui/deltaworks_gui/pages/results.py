@@ -18,16 +18,19 @@ from PySide6.QtWidgets import (
 
 from deltaworks.figures.look import DARK, LIGHT, SeriesLook
 from deltaworks.figures.tradeoff_styles import styles_of
+from deltaworks.studies.contest_record import Contest
 from deltaworks.studies.trials import Sweep, Trial
 from deltaworks_gui.context import AppContext
+from deltaworks_gui.models.contest import ContestModel
 from deltaworks_gui.models.trials import Key, TrialModel, is_repair
 from deltaworks_gui.page import Handler, Page
+from deltaworks_gui.pages.results_contest_view import ContestPlot, ContestTable
 from deltaworks_gui.pages.results_controller import ResultsController, ResultsState
 from deltaworks_gui.pages.results_export import Exporter
 from deltaworks_gui.pages.results_filters import FilterRow
 from deltaworks_gui.pages.results_subject import trial_subject
 from deltaworks_gui.pages.results_table import TrialTable
-from deltaworks_gui.payloads import ResultsSweep
+from deltaworks_gui.payloads import LibraryChoice, ResultsSweep
 from deltaworks_gui.plots.safety import SafetyCanvas
 from deltaworks_gui.plots.tradeoff import TradeoffCanvas
 from deltaworks_gui.theme import SPACE_L, SPACE_M, current_theme, set_look
@@ -53,6 +56,9 @@ class ResultsPage(Page):
         self.canvas = TradeoffCanvas()
         self.safety = SafetyCanvas()
         self.table = TrialTable(self.model, self._look_of)
+        self.merges = ContestModel(self)
+        self.contest_plot = ContestPlot()
+        self.contest_table = ContestTable(self.merges)
         self.sweeps = SweepList()
         self.filters = FilterRow()
         self._exporter = Exporter(context, self)
@@ -118,12 +124,16 @@ class ResultsPage(Page):
         self._plot = QStackedWidget()
         self._plot.addWidget(self.canvas)
         self._plot.addWidget(self.safety)
+        self._plot.addWidget(self.contest_plot)
         self._plot.addWidget(self._failed)
         over.addWidget(self._plot, 1)
         self._splitter = QSplitter(Qt.Orientation.Vertical)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.addWidget(upper)
-        self._splitter.addWidget(self.table)
+        self._tables = QStackedWidget()
+        self._tables.addWidget(self.table)
+        self._tables.addWidget(self.contest_table)
+        self._splitter.addWidget(self._tables)
         self._splitter.setStretchFactor(0, 2)  # a small window takes from both
         self._splitter.setStretchFactor(1, 1)
         unit = current_theme().metrics.row
@@ -153,6 +163,10 @@ class ResultsPage(Page):
         self.canvas.menu_asked.connect(self._on_point_menu)
         self.table.selectionModel().selectionChanged.connect(self._on_rows)
         self.table.customContextMenuRequested.connect(self._on_table_menu)
+        self.contest_plot.chosen.connect(self._on_merge)
+        self.contest_plot.show_asked.connect(self._on_winner)
+        self.contest_table.selectionModel().selectionChanged.connect(self._on_merge_row)
+        self.contest_table.activated.connect(self._on_merge_opened)
         self._keep.clicked.connect(controller.keep)
         self._export.clicked.connect(self._export_plot)
         self._empty.primary_clicked.connect(self._on_workbench)
@@ -167,18 +181,21 @@ class ResultsPage(Page):
     @Slot()
     def _show(self) -> None:
         state, controller = self.controller.state, self.controller
+        contest = controller.contest
         self._is_showing = True
         self._stack.setCurrentWidget(self._front(state))
         shown, visible = controller.shown, controller.visible
         self._styles = styles_of(shown, DARK if current_theme().is_dark else LIGHT)
         self.sweeps.show_sweeps(state.sweeps, state.shown)
-        self.model.show(visible)
+        self.model.show(visible if contest is None else ())
         self._show_plot(shown)
         repairs = [sweep for sweep in visible if is_repair(sweep)]
         self.safety.show_sweeps(repairs)
-        self.filters.setVisible(not repairs)
+        self.filters.setVisible(not repairs and contest is None)
+        self._show_contest(contest)
         self.table.show_safety(bool(repairs))
-        self.canvas.show_sweeps([one for one in visible if one not in repairs], state.choice)
+        plain = [one for one in visible if one not in repairs and contest is None]
+        self.canvas.show_sweeps(plain, state.choice)
         self.canvas.select(state.selected)
         self._inspect()
         self.filters.show_choice(state.choice, shown)
@@ -192,6 +209,18 @@ class ResultsPage(Page):
         if self.isVisible():
             self.context.navigator.want_inspector(self.wants_inspector)
 
+    def _show_contest(self, contest: Contest | None) -> None:
+        """A comparison of merges has a figure and a table of its own."""
+        selected = self.controller.entry
+        number = selected.number if selected is not None else 0
+        self.merges.show(contest)
+        self.contest_plot.show_contest(contest, number)
+        self.contest_table.select(number)
+        self._tables.setCurrentWidget(self.table if contest is None else self.contest_table)
+        is_merge = contest is not None
+        self._keep.setText(self.tr("Keep this merge") if is_merge else self.tr("Keep this delta"))
+        self._keep.setAccessibleName(self._keep.text())
+
     def _show_plot(self, shown: Sequence[Sweep]) -> None:
         """The plot, or why there is nothing on it and never will be."""
         trials = [trial for sweep in shown for trial in sweep.trials]
@@ -200,7 +229,8 @@ class ResultsPage(Page):
             reason = next((one.reason for one in trials if one.reason), "")
             self._failed.set_texts(self.tr("No trial finished"), reason)
         self._failed.secondary.setEnabled(any(sweep.recipe for sweep in shown))
-        canvas = self.safety if any(is_repair(sweep) for sweep in shown) else self.canvas
+        canvas: QWidget = self.safety if any(is_repair(one) for one in shown) else self.canvas
+        canvas = self.contest_plot if self.controller.contest is not None else canvas
         self._plot.setCurrentWidget(self._failed if has_failed else canvas)
 
     def _front(self, state: ResultsState) -> QWidget:
@@ -358,6 +388,30 @@ class ResultsPage(Page):
         if self.controller.selected:
             self.controller.show_artefact(self.controller.selected[0])
 
+    @Slot(int)
+    def _on_merge(self, number: int) -> None:
+        contest = self.controller.contest
+        if contest is not None:
+            self.controller.select([(contest.id, number)] if number else ())
+
+    @Slot()
+    def _on_merge_row(self) -> None:
+        if not self._is_showing:
+            self._on_merge(self.contest_table.selected)
+
+    @Slot(QModelIndex)
+    def _on_merge_opened(self, index: QModelIndex) -> None:
+        contest, number = self.controller.contest, self.contest_table.number_at(index)
+        if contest is not None and number:
+            self._on_opened((contest.id, number))
+
+    @Slot()
+    def _on_winner(self) -> None:
+        contest = self.controller.contest
+        if contest is not None and contest.best is not None:
+            paths = (contest.best.artefact,)
+            self.context.navigator.show_page("Library", LibraryChoice(paths))
+
     @Slot()
     def _on_workbench(self) -> None:
         self.context.navigator.show_page("Workbench")
@@ -378,10 +432,16 @@ class ResultsPage(Page):
 
     @Slot()
     def _export_plot(self) -> None:
+        if (contest := self.controller.contest) is not None:
+            self._exporter.ask_contest_plot(contest)
+            return
         self._exporter.ask_plot(self.controller.visible, self.controller.state.choice)
 
     @Slot()
     def _export_table(self) -> None:
+        if (contest := self.controller.contest) is not None:
+            self._exporter.ask_contest_table(contest)
+            return
         self._exporter.ask_table(self.model.rows)
 
     def _why_no_export(self) -> str:

@@ -10,14 +10,27 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from deltaworks.errors import AppError
 from deltaworks.recipes.documents import dump_recipe
+from deltaworks.recipes.schema import Recipe
+from deltaworks.studies.contest_record import Contest, Entry
 from deltaworks.studies.trials import Sweep, Trial, reference_from_json, trial_from_json
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.formats import format_percent, format_size
 from deltaworks_gui.lanes.jobs import ENDED, SWEEPS, Job, JobState
 from deltaworks_gui.models.trials import Key
+from deltaworks_gui.pages.results_contests import (
+    as_sweep,
+    merge_again,
+    read_contests,
+    stopped,
+    why_no_merge,
+    with_entry,
+    with_news,
+    write_contest,
+)
 from deltaworks_gui.pages.results_records import keep_recipe, read_records, write_record
 from deltaworks_gui.payloads import LibraryChoice
 from deltaworks_gui.plots.choice import PlotChoice, filtered
+from deltaworks_gui.plots.contest_words import winner_text
 
 _GOOD = (JobState.SUCCEEDED, JobState.WARNED)
 
@@ -54,6 +67,7 @@ class ResultsController(QObject):
         super().__init__(parent)
         self._context = context
         self.state = ResultsState()
+        self._contests: dict[str, Contest] = {}
         self._of_job: dict[str, str] = {}
         self._keeping: dict[str, Key] = {}
         self._wanted_job = ""
@@ -67,7 +81,7 @@ class ResultsController(QObject):
         """Read the records that are on disk."""
         folder = self._context.home.sweeps
         self._context.tasks.start(
-            lambda control: read_records(folder, control),
+            lambda control: (read_records(folder, control), read_contests(folder, control)),
             succeeded=self._on_records,
             failed=self._on_failed,
         )
@@ -83,6 +97,22 @@ class ResultsController(QObject):
     def visible(self) -> list[Sweep]:
         """The sweeps on the plot without what the filters leave out."""
         return filtered(self.shown, self.state.choice)
+
+    @property
+    def contest(self) -> Contest | None:
+        """The comparison of merges that is shown; None when sweeps are."""
+        return next(
+            (self._contests[one] for one in self.state.shown if one in self._contests), None
+        )
+
+    @property
+    def entry(self) -> Entry | None:
+        """The chosen merge of the comparison that is shown."""
+        contest = self.contest
+        if contest is None or len(self.state.selected) != 1:
+            return None
+        chosen = self.state.selected[0]
+        return next((one for one in contest.entries if (contest.id, one.number) == chosen), None)
 
     def sweep(self, sweep_id: str) -> Sweep | None:
         """One sweep; None when there is none of that id."""
@@ -134,11 +164,19 @@ class ResultsController(QObject):
         """Why the chosen delta cannot be kept; empty when it can."""
         trials = self.selected
         if len(trials) != 1:
+            if self.contest is not None:
+                return self.tr("Select one merge first.")
             return self.tr("Select one point first.")
         if trials[0].state != "done":
             return self.tr("This trial did not finish.")
         if trials[0].kept:
+            if self.contest is not None:
+                return self.tr("This merge is kept already.")
             return self.tr("This delta is kept already.")
+        if self.contest is not None and self.entry is not None:
+            why = why_no_merge(self.contest, self.entry)
+            if why:
+                return why
         if self.state.selected[0] in self._keeping.values():
             return self.tr("This delta is being made.")
         return ""
@@ -151,8 +189,12 @@ class ResultsController(QObject):
         key, trial = self.state.selected[0], self.selected[0]
         sweep = self.sweep(key[0])
         assert sweep is not None
-        recipe = keep_recipe(sweep, trial, self._context.home.sweeps)
         title = self.tr("Keep {0} · {1}").format(trial.expert, trial.title)
+        recipe: Recipe
+        if self.contest is not None and self.entry is not None:
+            recipe = merge_again(self.contest, self.entry)
+        else:
+            recipe = keep_recipe(sweep, trial, self._context.home.sweeps)
         job = self._context.queue.submit(title, dump_recipe(recipe))
         self._keeping[job.id] = key
         self.changed.emit()
@@ -164,15 +206,25 @@ class ResultsController(QObject):
         made = (job.report or {}).get("artefacts", ())
         if job.state in _GOOD and made and sweep is not None and trial is not None:
             kept = replace(trial, kept=True, artefact=str(made[0]["path"]))
-            fresh = _with_trial(sweep, kept)
-            self._replace(fresh)
-            folder = self._context.home.sweeps
-            self._context.tasks.start(
-                lambda _control: write_record(fresh, folder), failed=self._on_failed
-            )
+            self._keep_record(_with_trial(sweep, kept), kept)
             name = f"{trial.title} {trial.settings}".strip()
             self._context.navigator.status(self.tr("Kept: {0}").format(name))
         self.changed.emit()
+
+    def _keep_record(self, fresh: Sweep, kept: Trial) -> None:
+        """Say on disk as well that a result was kept."""
+        contest = self._contests.get(fresh.id)
+        if contest is not None:
+            entry = next(one for one in contest.entries if one.number == kept.number)
+            known = with_entry(contest, replace(entry, artefact=kept.artefact))
+            self._take_contest(known)
+            self._context.tasks.start(lambda _control: write_contest(known), failed=self._on_failed)
+            return
+        self._replace(fresh)
+        folder = self._context.home.sweeps
+        self._context.tasks.start(
+            lambda _control: write_record(fresh, folder), failed=self._on_failed
+        )
 
     def show_artefact(self, trial: Trial) -> None:
         """Go to a kept delta's row in the Library."""
@@ -181,8 +233,11 @@ class ResultsController(QObject):
     # What came in
 
     @Slot(object)
-    def _on_records(self, records: list[Sweep]) -> None:
+    def _on_records(self, found: tuple[list[Sweep], list[Contest]]) -> None:
         live = {sweep.id for sweep in self.state.sweeps}
+        contests = [one for one in found[1] if one.id not in live]
+        self._contests |= {one.id: one for one in contests}
+        records = [*found[0], *(as_sweep(one) for one in contests)]
         sweeps = [*self.state.sweeps, *(one for one in records if one.id not in live)]
         sweeps.sort(key=lambda sweep: sweep.created, reverse=True)
         shown = self.state.shown or tuple(sweep.id for sweep in sweeps[:1])
@@ -197,6 +252,10 @@ class ResultsController(QObject):
     def _on_measured(self, job_id: str, subject: str, values: Mapping[str, Any]) -> None:
         if subject == "sweep":
             self._put(job_id, Sweep.from_json(values))
+        elif subject == "contest":
+            self._put_contest(job_id, Contest.from_json(values))
+        elif (contest := self._contests.get(self._of_job.get(job_id, ""))) is not None:
+            self._take_contest(with_news(contest, subject, values))
         elif (sweep := self.sweep(self._of_job.get(job_id, ""))) is None:
             return
         elif subject == "trial":
@@ -220,6 +279,17 @@ class ResultsController(QObject):
             changes |= {"shown": (sweep.id,), "selected": ()}
         self._change(**changes)
 
+    def _put_contest(self, job_id: str, contest: Contest) -> None:
+        self._contests[contest.id] = contest
+        self._put(job_id, as_sweep(contest))
+        self.changed.emit()
+
+    def _take_contest(self, contest: Contest) -> None:
+        """A comparison that changed; what lists know of it may be the same as before."""
+        self._contests[contest.id] = contest
+        self._replace(as_sweep(contest))
+        self.changed.emit()
+
     def _replace(self, sweep: Sweep) -> None:
         sweeps = tuple(sweep if one.id == sweep.id else one for one in self.state.sweeps)
         self._change(sweeps=sweeps)
@@ -241,15 +311,21 @@ class ResultsController(QObject):
 
     def _final(self, job: Job) -> Sweep | None:
         """The sweep as it ended: from the report, else what is known with its state."""
-        values = (job.report or {}).get("results", {}).get("sweep")
-        if values:
+        results = (job.report or {}).get("results", {})
+        values = results.get("sweep") or results.get("contest")
+        if values and "sweep" in results:
             self._put(job.id, Sweep.from_json(values))
+        elif values:
+            self._put_contest(job.id, Contest.from_json(values))
         sweep = self.sweep(self._of_job.get(job.id, ""))
         if sweep is not None and not values and job.state in ENDED:
             is_stopped = job.state is JobState.CANCELLED
             word = "cancelled" if is_stopped else "failed"
             trials = tuple(_ended(trial, is_stopped, job.error) for trial in sweep.trials)
             sweep = replace(sweep, state=word, trials=trials)
+            contest = self._contests.get(sweep.id)
+            if contest is not None:
+                self._contests[sweep.id] = stopped(contest, word, job.error)
             self._replace(sweep)
         return sweep
 
@@ -257,9 +333,13 @@ class ResultsController(QObject):
         best = [trial for trial in sweep.trials if trial.recommended]
         if not best:
             return
-        actions = [("show-delta", self.tr("Show delta"))] if any(t.artefact for t in best) else []
+        contest = self._contests.get(sweep.id)
+        word = self.tr("Show delta") if contest is None else self.tr("Show model")
+        actions = [("show-delta", word)] if any(t.artefact for t in best) else []
         self._select_best(sweep, best)
         text, key = self._done_text(best), f"sweep:{sweep.id}"
+        if contest is not None:
+            text = winner_text(contest)
         self._context.navigator.banner("good", text, actions, key=key, stays=True)
 
     def _done_text(self, best: Sequence[Trial]) -> str:

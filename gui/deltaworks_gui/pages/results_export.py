@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,15 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from deltaworks.errors import AppError, FileError, OptionError
+from deltaworks.errors import AppError, OptionError
 from deltaworks.product import NAME, VERSION
 from deltaworks.progress import JobControl
+from deltaworks.studies.contest_record import Contest
 from deltaworks.studies.trials import Sweep
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.models.trials import TrialRow
+from deltaworks_gui.pages.results_contest_files import write_contest_plot, write_contest_table
+from deltaworks_gui.pages.results_records import write_whole
 from deltaworks_gui.plots.choice import PlotChoice
 
 Work = Callable[[Path, JobControl], Path]
@@ -71,6 +73,19 @@ class Exporter(QObject):
         dialog = self._dialog(self.tr("Export plot"), "tradeoff", kinds)
         shown = tuple(sweeps)
         dialog.work = lambda path, control: write_plot(path, shown, choice, control)
+        dialog.open()
+
+    def ask_contest_plot(self, contest: Contest) -> None:
+        """Ask for a file and draw a comparison of merges into it."""
+        kinds = ["PNG (*.png)", "SVG (*.svg)", "PDF (*.pdf)"]
+        dialog = self._dialog(self.tr("Export plot"), "merges", kinds)
+        dialog.work = lambda path, control: write_contest_plot(path, contest, control)
+        dialog.open()
+
+    def ask_contest_table(self, contest: Contest) -> None:
+        """Ask for a file and write the merges into it."""
+        dialog = self._dialog(self.tr("Export table"), "merges", ["CSV (*.csv)", "JSON (*.json)"])
+        dialog.work = lambda path, control: write_contest_table(path, contest, control)
         dialog.open()
 
     def ask_table(self, rows: Sequence[TrialRow]) -> None:
@@ -166,16 +181,7 @@ def write_table(path: Path, rows: Sequence[TrialRow], _control: JobControl) -> P
     if kind not in (".csv", ".json"):
         raise OptionError(f"unknown ending {path.suffix!r}", fix="Use .csv or .json")
     records = [{"sweep": row.sweep, **row.trial.as_json()} for row in rows]
-    text = _as_csv(records) if kind == ".csv" else _as_json(records)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot be written ({error})", where=str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return write_whole(path, _as_csv(records) if kind == ".csv" else _as_json(records))
 
 
 def _as_json(records: list[dict[str, Any]]) -> str:

@@ -52,14 +52,24 @@ def write_record(sweep: Sweep, folder: Path) -> None:
     path = place_of(sweep, folder) / RECORD
     if not path.exists():
         return
-    partial = path.with_name(f".{RECORD}.partial-{os.getpid()}")
+    write_whole(path, json.dumps(sweep.as_json(), indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        FileError: the place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        partial.write_text(json.dumps(sweep.as_json(), indent=2) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="")
         partial.replace(path)
     except OSError as error:
         raise FileError(f"cannot be written ({error})", where=str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+    return path
 
 
 def place_of(sweep: Sweep, folder: Path) -> Path:

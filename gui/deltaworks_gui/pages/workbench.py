@@ -15,6 +15,7 @@ from deltaworks.library.rows import ModelRow
 from deltaworks.methods import METHODS
 from deltaworks.recipes.schema import (
     CompressRecipe,
+    ContestRecipe,
     MergeRecipe,
     RepairRecipe,
     RepairSweepRecipe,
@@ -189,6 +190,7 @@ class WorkbenchPage(Page):
                 CompressRecipe()
                 | SweepRecipe()
                 | MergeRecipe()
+                | ContestRecipe()
                 | RepairRecipe()
                 | RepairSweepRecipe()
                 | dict()

@@ -15,7 +15,7 @@ from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import Match, ModelRow
 from deltaworks.progress import JobControl
 from deltaworks.recipes import parse_recipe
-from deltaworks.recipes.schema import Keep
+from deltaworks.recipes.schema import ContestRecipe, Keep
 from deltaworks_gui.context import AppContext
 from deltaworks_gui.lanes.jobs import SWEEPS, Job
 from deltaworks_gui.pages import workbench_edit as edit
@@ -25,6 +25,12 @@ from deltaworks_gui.pages.workbench_consequences import (
     pairs_of,
     with_guards,
     with_news,
+)
+from deltaworks_gui.pages.workbench_contest import (
+    contest_name,
+    contest_recipe,
+    why_no_contest,
+    with_contest,
 )
 from deltaworks_gui.pages.workbench_cost import Machine, Planner, ThisMachine, plan_with_core
 from deltaworks_gui.pages.workbench_evaluations import EvaluationSets
@@ -215,7 +221,10 @@ class WorkbenchController(QObject):
                 f"a recipe of kind '{known.kind}' is nothing for the Workbench",
                 fix="Open one that compresses, merges or repairs.",
             )
-        state, exact = with_recipe(self._state, known)
+        if isinstance(known, ContestRecipe):
+            state, exact = with_contest(self._state, known), True
+        else:
+            state, exact = with_recipe(self._state, known)
         self._evaluation_is_chosen = True
         if state.evaluation:
             self._sets.offer(state.evaluation)
@@ -294,6 +303,16 @@ class WorkbenchController(QObject):
         else:
             text = self.tr("{0}: queued. The result appears in the Library.").format(job.name)
             navigator.banner("info", text, key="workbench")
+        return job
+
+    def compare_all(self) -> Job | None:
+        """Queue a comparison of all merges and show its results; None when it cannot run."""
+        state = self._state
+        if state.operation != "merge" or why_no_contest(state):
+            return None
+        recipe = contest_recipe(state, self._context.home)
+        job = self._jobs.submit(state, recipe, contest_name(state))
+        self._context.navigator.show_page("Results", ResultsSweep(job_id=job.id))
         return job
 
     def queue(self) -> Job | None:

@@ -8,7 +8,13 @@ from typing import Any
 
 from deltaworks.library.demo import DemoSet
 from deltaworks.library.rows import ModelRow
-from deltaworks.recipes.schema import MergeRecipe, ModelRef, RepairRecipe, RepairSweepRecipe
+from deltaworks.recipes.schema import (
+    ContestRecipe,
+    MergeRecipe,
+    ModelRef,
+    RepairRecipe,
+    RepairSweepRecipe,
+)
 from deltaworks.studies.defaults import default_settings
 from deltaworks_gui.pages.workbench_recipe import JobRecipe
 from deltaworks_gui.pages.workbench_rows import placeholder
@@ -109,7 +115,7 @@ def with_recipe_inputs(state: WorkbenchState, recipe: JobRecipe) -> WorkbenchSta
         tuned = (ExpertInput(_row(recipe.tuned, "Expert")),)
         return replace(state, base=_row(recipe.aligned, "Base"), experts=tuned, extras=extras)
     base = _row(recipe.base, "Base") if recipe.base is not None else None
-    if isinstance(recipe, MergeRecipe):
+    if isinstance(recipe, MergeRecipe | ContestRecipe):
         experts = tuple(
             ExpertInput(
                 _row(one.model, "Expert"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from deltaworks_gui.formats import format_size
+from deltaworks_gui.pages.workbench_contest import count_methods, disk_bytes, why_no_contest
 from deltaworks_gui.pages.workbench_controller import WorkbenchController
 from deltaworks_gui.pages.workbench_cost import memory_word
 from deltaworks_gui.pages.workbench_recipe import count_trials
@@ -69,7 +71,7 @@ class CostColumn(QWidget):
             [(keep, tr(text)) for keep, text in KEEPS],
             state.keep,
         )
-        self.panel.show_measured(state.kind.can_sweep)
+        self.panel.show_measured(state.kind.can_sweep, compares=state.operation == "merge")
         cost = state.cost
         is_merge = state.operation == "merge" and cost is not None
         self.checks.show_checks(cost.checks if cost is not None and is_merge else ())
@@ -104,6 +106,11 @@ class Foot(QWidget):
         self.reason.setObjectName("RunReason")
         self.run = primary_button(self.tr("&Run"), name="btn_run", large=True)
         self.run.setDefault(True)
+        self.compare = secondary_button(self.tr("Compare all methods"), name="btn_compare_all")
+        self.compare_hint = QLabel()
+        self.compare_hint.setObjectName("CompareHint")
+        self.compare_hint.setWordWrap(True)
+        set_look(self.compare_hint, role="hint")
         self.queue = secondary_button(self.tr("Add to queue"), name="btn_queue")
         self.save = secondary_button(self.tr("Save recipe…"), name="btn_save_recipe")
         self.command = icon_button("copy", self.tr("Copy as command"), name="btn_copy_cmd")
@@ -117,18 +124,21 @@ class Foot(QWidget):
         column.setSpacing(SPACE_S)
         column.addWidget(self.reason)
         column.addWidget(self.run)
+        column.addWidget(self.compare)
+        column.addWidget(self.compare_hint)
         column.addLayout(row)
         narrow = current_theme().metrics.control * 2
-        for button in (self.run, self.queue, self.save):
+        for button in (self.run, self.compare, self.queue, self.save):
             button.setMinimumWidth(narrow)
         self.run.clicked.connect(controller.run)
+        self.compare.clicked.connect(controller.compare_all)
         self.queue.clicked.connect(controller.queue)
         self.command.clicked.connect(controller.copy_command)
         self.save.clicked.connect(self.save_asked)
 
     def stops(self) -> list[QWidget]:
         """Where Tab stops, in order."""
-        return [self.run, self.queue, self.save, self.command]
+        return [self.run, self.compare, self.queue, self.save, self.command]
 
     def show_state(self) -> None:
         """Show whether it can run, and how many trials."""
@@ -145,7 +155,28 @@ class Foot(QWidget):
         self.run.setAccessibleDescription(state.why_not)
         self.queue.setToolTip(state.why_not or self.tr("Queue it and stay here"))
         self.save.setToolTip(state.why_not or self.tr("Save everything that is set here"))
+        self._show_compare(state)
         self.command.setToolTip(state.why_not or self.tr("Copy as command"))
+
+    def _show_compare(self, state: WorkbenchState) -> None:
+        """For merges: the way to try them all, with what it will do or what it lacks."""
+        is_merge = state.operation == "merge" and bool(state.active)
+        self.compare.setVisible(is_merge)
+        self.compare_hint.setVisible(is_merge)
+        if not is_merge:
+            return
+        why = why_no_contest(state)
+        self.compare.setEnabled(not why)
+        hint = why or self.tr("Runs up to {0} methods at {1} settings; keeps the best.").format(
+            *count_methods(len(state.active))
+        )
+        self.compare_hint.setText(hint)
+        self.compare.setAccessibleDescription(hint)
+        more = self.tr(
+            "Merges these experts by every method whose needs are met, measures each result on "
+            "the tasks, and shows them side by side. At most {0} on disk at once."
+        ).format(format_size(disk_bytes(state)))
+        self.compare.setToolTip(why or more)
 
 
 def _run_text(state: WorkbenchState) -> str:

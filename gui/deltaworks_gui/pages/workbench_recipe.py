@@ -22,6 +22,7 @@ from deltaworks.recipes.patterns import varies
 from deltaworks.recipes.schema import (
     Calibration,
     CompressRecipe,
+    ContestRecipe,
     MergeInput,
     MergeRecipe,
     ModelRef,
@@ -40,9 +41,14 @@ from deltaworks_gui.pages.workbench_state import (
 from deltaworks_gui.widgets.option_values import list_text, parse_list, value_fault
 from deltaworks_resources import calibration_text
 
-JobRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSweepRecipe
+JobRecipe = (
+    CompressRecipe | SweepRecipe | MergeRecipe | ContestRecipe | RepairRecipe | RepairSweepRecipe
+)
 
-_MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
+FormRecipe = CompressRecipe | SweepRecipe | MergeRecipe | RepairRecipe | RepairSweepRecipe
+"""Those that the forms describe; a comparison only takes the inputs."""
+
+MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
 _NAME_LIMIT = 80
 _AS_READ = "merge:as-read"
 _SHOWN = ("numerics", "vocabulary", "chat_template")
@@ -138,15 +144,15 @@ def make_recipe(state: WorkbenchState, home: Home, now: datetime | None = None) 
         return _repair(state, home, now)
     settings = settings_of(state)
     shared: dict[str, Any] = {
-        "base": _reference(state.base),
-        "experts": tuple(_reference(expert.row) for expert in state.active),
+        "base": reference(state.base),
+        "experts": tuple(reference(expert.row) for expert in state.active),
         "settings": settings,
         "scope": state.result.values.get("scope", "linear2d"),
         "calibration": _calibration(state),
         **_common(state),
     }
     folder = state.result.values.get("folder")
-    name = f"{_plain(state.base.name)}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
+    name = f"{plain_name(state.base.name)}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
     if len(settings) == 1 and state.keep == "all" and not state.evaluation:
         return CompressRecipe(**shared, output=str(Path(folder or home.store) / name))
     return SweepRecipe(
@@ -167,9 +173,9 @@ def _repair(
     values, tuned = state.result.values, state.active[0].row
     settings = settings_of(state)
     shared: dict[str, Any] = {
-        "aligned": _reference(state.base),
-        "tuned": _reference(tuned),
-        **{name: _reference(row) for name, row in state.extras.items()},
+        "aligned": reference(state.base),
+        "tuned": reference(tuned),
+        **{name: reference(row) for name, row in state.extras.items()},
         **state.given.values,
         "other_tensors": values.get("others", "method"),
         "cache": str(home.root / "statistics"),
@@ -177,7 +183,7 @@ def _repair(
     }
     folder = Path(values.get("folder") or home.store)
     if len(settings) == 1 and not state.evaluation:
-        name = _plain(f"{tuned.name} {state.method.id}")
+        name = plain_name(f"{tuned.name} {state.method.id}")
         return RepairRecipe(**shared, setting=settings[0], output=str(folder / name))
     stamp = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
     return RepairSweepRecipe(
@@ -187,7 +193,7 @@ def _repair(
         target=values.get("target", 0.95),
         keep=state.keep,
         title=_tr("Repair of {0}").format(tuned.name),
-        output=str(Path(values.get("folder") or home.sweeps) / f"{_plain(tuned.name)}-{stamp}"),
+        output=str(Path(values.get("folder") or home.sweeps) / f"{plain_name(tuned.name)}-{stamp}"),
     )
 
 
@@ -209,10 +215,10 @@ def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
     known = {info.name for info in state.expert_infos} - {"texts"}
     has_texts = reads_texts(state.method)
     return MergeRecipe(
-        base=_reference(state.base) if state.base is not None else None,
+        base=reference(state.base) if state.base is not None else None,
         experts=tuple(
             MergeInput(
-                model=_reference(expert.row),
+                model=reference(expert.row),
                 options={one: value for one, value in expert.options.items() if one in known},
                 texts=expert.options.get("texts", "") if has_texts else "",
             )
@@ -221,7 +227,7 @@ def _merge(state: WorkbenchState, home: Home) -> MergeRecipe:
         setting=Setting(method=state.method.id, options=dict(state.of(state.method.id).values)),
         out_dtype="" if dtype == "same" else dtype,
         shard_bytes=round(values.get("shard_gb", 5.0) * _GIGABYTE),
-        output=str(Path(values.get("folder") or home.store) / _plain(name)),
+        output=str(Path(values.get("folder") or home.store) / plain_name(name)),
         **{field: values[field] for field in _SHOWN if field in values},
         **_as_read(state),
         **_common(state),
@@ -244,7 +250,7 @@ def _common(state: WorkbenchState) -> dict[str, Any]:
     values = state.result.values
     return {
         "seed": values.get("seed", 0),
-        "memory_bytes": values.get("memory_mb", 256) * _MEGABYTE,
+        "memory_bytes": values.get("memory_mb", 256) * MEGABYTE,
         "device": "cpu" if state.lane == "cpu" else f"cuda:{state.lane.removeprefix('gpu')}",
         "note": _overrides(state),
     }
@@ -279,11 +285,12 @@ def _sweep_title(state: WorkbenchState) -> str:
     return f"{who} · {how}"
 
 
-def _reference(row: ModelRow) -> ModelRef:
+def reference(row: ModelRow) -> ModelRef:
+    """A model as recipes name it."""
     return ModelRef(path=row.path, content=row.content, name=row.name)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name that every file system takes."""
     text = re.sub(r"[^\w.+ -]+", "-", name).strip(" .-")
     return text[:_NAME_LIMIT] or "result"
@@ -360,7 +367,7 @@ def _refuse_without_form(recipe: MergeRecipe) -> None:
         )
 
 
-def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchState, bool]:
+def with_recipe(state: WorkbenchState, recipe: FormRecipe) -> tuple[WorkbenchState, bool]:
     """The state that a recipe describes, but for its inputs, and whether it is exact."""
     if isinstance(recipe, RepairRecipe | RepairSweepRecipe):
         return _with_repair(state, recipe)
@@ -399,7 +406,7 @@ def with_recipe(state: WorkbenchState, recipe: JobRecipe) -> tuple[WorkbenchStat
         evaluation = sweep.evaluation if sweep else ""
         if sweep:
             result["max_loss"] = sweep.max_loss
-    result |= {"seed": recipe.seed, "memory_mb": recipe.memory_bytes // _MEGABYTE}
+    result |= {"seed": recipe.seed, "memory_mb": recipe.memory_bytes // MEGABYTE}
     return (
         replace(
             state,
@@ -425,7 +432,7 @@ def _with_repair(
     chosen, exact = choices_from(settings)
     method, *others = chosen
     result: dict[str, Any] = {"others": recipe.other_tensors, "seed": recipe.seed}
-    result["memory_mb"] = recipe.memory_bytes // _MEGABYTE
+    result["memory_mb"] = recipe.memory_bytes // MEGABYTE
     evaluation = ""
     keep = state.keep
     if isinstance(recipe, RepairSweepRecipe):

@@ -23,7 +23,7 @@ def _tr(text: str) -> str:
 
 def why_not(state: WorkbenchState) -> str:
     """The first thing that is in the way, one sentence; empty when it can run."""
-    for rule in (_inputs, _guards, _options, _amount, _machine):
+    for rule in (_inputs, guard_faults, _options, _amount, _machine):
         fault = next(rule(state), "")
         if fault:
             return fault
@@ -94,7 +94,8 @@ def _merge_lacks(method: MergingMethod, state: WorkbenchState) -> Iterator[str]:
         yield _tr("texts of each expert's task (not yet of {0})").format(", ".join(without))
 
 
-def _guards(state: WorkbenchState) -> Iterator[str]:
+def guard_faults(state: WorkbenchState) -> Iterator[str]:
+    """Experts that do not belong to the base, or may not."""
     for expert in state.active:
         guard = expert.guard
         if guard is None:

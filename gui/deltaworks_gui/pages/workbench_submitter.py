@@ -33,11 +33,17 @@ class Submitter(QObject):
         self._work: dict[str, int] = {}
         queue.job_ended.connect(self._on_ended)
 
-    def submit(self, state: WorkbenchState, recipe: JobRecipe) -> Job:
-        """Queue a job; it is frozen now, and aims at a place that is still free."""
+    def submit(self, state: WorkbenchState, recipe: JobRecipe, name: str = "") -> Job:
+        """Queue a job; it is frozen now, and aims at a place that is still free.
+
+        Args:
+            state: what the job was made from.
+            recipe: what to do.
+            name: of a job that the state's cost does not speak of; empty for the others.
+        """
         data = dump_recipe(free_place(recipe))
-        job = self._queue.submit(job_name(state), data, state.lane)
-        if state.cost is not None and not state.is_planning:
+        job = self._queue.submit(name or job_name(state), data, state.lane)
+        if not name and state.cost is not None and not state.is_planning:
             self._work[job.id] = state.cost.work
         return job
 

@@ -90,10 +90,13 @@ class CostPanel(QWidget):
         _show(self.evaluation, [*sets, (OTHER, self.tr("Choose a folder…"))], chosen_set)
         _show(self.keep, keeps, keep)
 
-    def show_measured(self, measured: bool) -> None:
-        """Whether the job measures and keeps: merges do neither."""
-        for key in ("evaluation", "keep"):
-            self._choices.set_row_visible(key, measured)
+    def show_measured(self, measured: bool, *, compares: bool = False) -> None:
+        """Whether the job measures and keeps: a merge does neither, only their comparison."""
+        self._choices.set_row_visible("evaluation", measured or compares)
+        self._choices.set_row_visible("keep", measured)
+        label = self.tr("Compare on") if compares else self.tr("Quality check")
+        self._choices.set_label("evaluation", label)
+        self.evaluation.setAccessibleName(label)
 
     def show_memory(self, *, asks: bool, allowed: bool) -> None:
         """Ask for a tick, or not."""

@@ -36,6 +36,10 @@ class FactList(QWidget):
         """Show or hide a row."""
         self._rows[key].setVisible(visible)
 
+    def set_label(self, key: str, label: str) -> None:
+        """Name a row anew."""
+        self._rows[key].label.setText(label)
+
     def value(self, key: str) -> str:
         """The text of a row's value."""
         return self._rows[key].value.text()

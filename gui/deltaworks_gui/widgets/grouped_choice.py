@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QStandardItem, QStandardItemModel
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, Slot
+from PySide6.QtGui import QPainter, QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from deltaworks_gui.theme import current_theme
+from deltaworks_gui.theme import LINE, SPACE_S, current_theme
 from deltaworks_gui.widgets.choice_field import ChoiceField
 
 _VISIBLE = 18
@@ -42,6 +42,7 @@ class GroupedChoice(ChoiceField):
         self._groups: tuple[ChoiceGroup, ...] = ()
         self._greyed: frozenset[str] = frozenset()
         self.setMaxVisibleItems(_VISIBLE)
+        self.setItemDelegate(_Headings(self))
         current_theme().changed.connect(self._tint)
 
     def show_groups(self, groups: Sequence[ChoiceGroup]) -> None:
@@ -80,5 +81,34 @@ class GroupedChoice(ChoiceField):
             choice = self.itemData(place)
             if choice is None:
                 self.setItemData(place, theme.font("caption"), Qt.ItemDataRole.FontRole)
-            tone = "text-3" if choice is None or choice in self._greyed else "text"
+            tone = "text-3" if choice in self._greyed else "text"
+            tone = "text-2" if choice is None else tone
             self.setItemData(place, theme.color(tone), Qt.ItemDataRole.ForegroundRole)
+
+
+class _Headings(QStyledItemDelegate):
+    """A line over every heading but the first, and room for it."""
+
+    def sizeHint(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        """A heading is a little higher than an entry."""
+        hint = super().sizeHint(option, index)
+        return hint + QSize(0, SPACE_S) if _is_heading(index) else hint
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """As usual, with the line."""
+        super().paint(painter, option, index)
+        if _is_heading(index) and index.row():
+            room = option.rect
+            color = current_theme().color("line")
+            painter.fillRect(room.left(), room.top(), room.width(), LINE, color)
+
+
+def _is_heading(index: QModelIndex | QPersistentModelIndex) -> bool:
+    return index.data(Qt.ItemDataRole.UserRole) is None

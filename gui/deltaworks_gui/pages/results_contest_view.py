@@ -1,0 +1,168 @@
+"""The parts of the Results page that show a comparison of merges."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSortFilterProxyModel, Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from deltaworks.studies.contest_record import Contest
+from deltaworks_gui.models.contest import ContestModel
+from deltaworks_gui.models.roles import ModelRole
+from deltaworks_gui.plots.contest import ContestCanvas
+from deltaworks_gui.plots.contest_words import skipped_text, winner_text
+from deltaworks_gui.theme import SPACE_L, SPACE_M, SPACE_S, current_theme, set_look
+from deltaworks_gui.widgets.buttons import quiet_button
+from deltaworks_gui.widgets.delegates import CellDelegate, NumberDelegate
+from deltaworks_gui.widgets.elided_label import ElidedLabel
+from deltaworks_gui.widgets.state_cell import StateLabel
+from deltaworks_gui.widgets.tables import prepare_table
+
+WIDTHS = {
+    "number": 40,
+    "method": 200,
+    "settings": 170,
+    "average": 76,
+    "normalised": 84,
+    "time": 72,
+    "memory": 100,
+    "size": 76,
+    "kept": 76,
+}
+"""At a text size of 100 %."""
+TASK_WIDTH = 88
+_ROW = 34
+
+
+class ContestPlot(QWidget):
+    """Who won, the figure under it, and what was left out.
+
+    Signals:
+        chosen: number of an entry; 0 for none.
+        show_asked: the winner's row in the Library is wanted.
+    """
+
+    chosen = Signal(int)
+    show_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("ContestPlot")
+        self.winner = StateLabel("info", "")
+        self.winner.setObjectName("ContestWinner")
+        self.show_winner = quiet_button(self.tr("Show model"), name="btn_show_winner")
+        self.left_out = ElidedLabel()
+        self.left_out.setObjectName("ContestLeftOut")
+        set_look(self.left_out, role="hint")
+        self.canvas = ContestCanvas()
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(self.canvas)
+        strip = QHBoxLayout()
+        strip.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_S)
+        strip.addWidget(self.winner)
+        strip.addWidget(self.show_winner)
+        strip.addStretch(1)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(SPACE_L, SPACE_S, SPACE_L, SPACE_S)
+        foot.addWidget(self.left_out, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(strip)
+        column.addWidget(area, 1)
+        column.addLayout(foot)
+        self.canvas.chosen.connect(self.chosen)
+        self.show_winner.clicked.connect(self.show_asked)
+
+    def show_contest(self, contest: Contest | None, selected: int) -> None:
+        """Show a comparison with one of its entries marked."""
+        self.canvas.show_contest(contest, selected)
+        if contest is None:
+            return
+        best, text = contest.best, winner_text(contest)
+        if text and contest.state == "done":
+            self.winner.show_state("good", text, text)
+        else:
+            self.winner.show_state(*self._so_far(contest))
+        self.show_winner.setVisible(best is not None and bool(best.artefact))
+        skipped = skipped_text(contest)
+        self.left_out.setVisible(bool(skipped))
+        self.left_out.setText(self.tr("Left out: {0}").format(skipped))
+
+    def _so_far(self, contest: Contest) -> tuple[str, str]:
+        """Before there is a winner, or without one."""
+        if contest.state == "running":
+            done = sum(entry.state == "done" for entry in contest.entries)
+            return "checking", self.tr("{0} merges measured so far").format(done)
+        if contest.state == "cancelled":
+            return "cancelled", self.tr("Cancelled; nothing was kept")
+        return "warn", self.tr("No merge was measured: {0}").format(
+            contest.data or self.tr("there were no tasks")
+        )
+
+
+class ContestTable(QTableView):
+    """Every merge with its scores; base and experts among them.
+
+    Args:
+        model: the rows.
+    """
+
+    def __init__(self, model: ContestModel) -> None:
+        super().__init__()
+        self._rows = model
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSourceModel(model)
+        self._sorted.setSortRole(ModelRole.SORT)
+        self.setModel(self._sorted)
+        prepare_table(self, name="ContestTable", accessible_name=self.tr("Merges"))
+        self.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.setSortingEnabled(True)
+        self._words, self._numbers = CellDelegate(self), NumberDelegate(self)
+        model.modelReset.connect(self._fit)
+        current_theme().changed.connect(self._fit)
+        self._fit()
+
+    @property
+    def selected(self) -> int:
+        """Number of the chosen entry; 0 for base, expert or none."""
+        rows = self.selectionModel().selectedRows()
+        return int(rows[0].data(ModelRole.ID)) if rows else 0
+
+    def select(self, number: int) -> None:
+        """Choose an entry by its number."""
+        if number == self.selected:
+            return
+        if not number:
+            self.clearSelection()
+            return
+        for place in range(self._sorted.rowCount()):
+            index = self._sorted.index(place, 0)
+            if index.data(ModelRole.ID) == number:
+                flags = QItemSelectionModel.SelectionFlag
+                self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+                self.scrollTo(index)
+
+    def number_at(self, index: QModelIndex) -> int:
+        """The entry of a row; 0 for base and experts."""
+        return int(index.siblingAtColumn(0).data(ModelRole.ID) or 0)
+
+    @Slot()
+    def _fit(self) -> None:
+        """Widths and delegates, anew where the tasks are others."""
+        scale = current_theme().metrics.row / _ROW
+        for place, column in enumerate(self._rows.columns):
+            self.setColumnWidth(place, int(WIDTHS.get(column, TASK_WIDTH) * scale))
+            delegate = self._numbers if self._rows.is_number(place) else self._words
+            self.setItemDelegateForColumn(place, delegate)
+        average = self._rows.columns.index("average")
+        self.sortByColumn(average, Qt.SortOrder.DescendingOrder)

@@ -23,7 +23,8 @@ run: $(STAMP)
 
 test: $(STAMP)
 	@bash packaging/setup/check-qt.sh offscreen
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu" --ignore=tests/gui $(ARGS)
+	QT_QPA_PLATFORM=offscreen bash packaging/setup/test-window.sh $(BIN)/python -m "not slow and not gpu" $(ARGS)
 
 test-slow: $(STAMP)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)

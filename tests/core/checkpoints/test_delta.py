@@ -57,7 +57,7 @@ def test_delta_files_of_earlier_versions_are_checked_with_their_own_hashes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(
-        add_all.__globals__, "tensor_hash", lambda words: tensor_hash(words, like="old")
+        add_all.__globals__, "tensor_hash", lambda words, like="old": tensor_hash(words, like=like)
     )
     path = write_delta(tiny_expert)
     monkeypatch.undo()

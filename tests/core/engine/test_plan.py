@@ -111,7 +111,7 @@ def test_several_faults_are_shown_together(compressing: MakeCompress, tmp_path: 
     text = str(caught.value)
     assert "nonsense" in text
     assert "gone: is not there" in text
-    assert "device 'cuda:0' is not in this version" in text
+    assert "there is no device 'cuda:0' here" in text
 
 
 def test_base_and_expert_must_be_two(compressing: MakeCompress, tiny_expert: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deltaworks.checkpoints.file_state import FileState
-from deltaworks.engine.inputs import check_states
 from deltaworks.errors import FileError
+
+if TYPE_CHECKING:
+    from deltaworks.checkpoints.file_state import FileState
 
 _INPUTS = (
     "base", "experts", "delta", "model", "reference", "aligned", "tuned", "unaligned",
@@ -44,6 +45,9 @@ def check_queued(states: Mapping[str, list[int]]) -> None:
     Raises:
         FileError: naming the first that is gone, replaced or changed.
     """
+    # Not with the module: a thread of the window tells states while another imports all this.
+    from deltaworks.engine.inputs import check_states
+
     known: list[tuple[Path, FileState]] = []
     for path, (size, modified, number) in states.items():
         known.append((Path(path), (size, modified, number)))

@@ -130,14 +130,15 @@ def _entry_row(entry: Entry) -> ContestRow:
     }
     badge = _tr("best") if entry.winner else ""
     if entry.switches:
-        badge = _tr("one model an expert")
+        texts["method"] += " *"
+        tips["method"] = _tr("One model an expert; each task is done by the right one")
     return ContestRow(entry.number, "entry", texts, keys, tips, entry.state, badge)
 
 
 def _time(seconds: float) -> str:
     if seconds >= 10:
         return format_seconds(seconds)
-    return _tr("{0} s").format(format_number(seconds, 2)) if seconds else ""
+    return _tr("{0} s").format(format_number(seconds)) if seconds else ""
 
 
 def _word(entry: Entry) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSortFilterProxyModel, Qt, Signal, Slot
+from PySide6.QtCore import (
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -36,7 +45,11 @@ WIDTHS = {
     "kept": 76,
 }
 """At a text size of 100 %."""
-TASK_WIDTH = 88
+TASK_WIDTH = 76
+"""At least; a task's title is shown whole as far as it is not too long."""
+_TITLE_MOST = 150
+_TITLE_PAD = 34
+"""Padding of a header's cell, and the arrow of sorting."""
 _ROW = 34
 
 
@@ -94,9 +107,13 @@ class ContestPlot(QWidget):
         else:
             self.winner.show_state(*self._so_far(contest))
         self.show_winner.setVisible(best is not None and bool(best.artefact))
-        skipped = skipped_text(contest)
-        self.left_out.setVisible(bool(skipped))
-        self.left_out.setText(self.tr("Left out: {0}").format(skipped))
+        notes = []
+        if any(entry.switches for entry in contest.entries):
+            notes.append(self.tr("* one model an expert, the right one for each task"))
+        if skipped := skipped_text(contest):
+            notes.append(self.tr("Left out: {0}").format(skipped))
+        self.left_out.setVisible(bool(notes))
+        self.left_out.setText(" · ".join(notes))
 
     def _so_far(self, contest: Contest) -> tuple[str, str]:
         """Before there is a winner, or without one."""
@@ -110,6 +127,22 @@ class ContestPlot(QWidget):
         )
 
 
+class _KnownFirst(QSortFilterProxyModel):
+    """Sorts what is known; what is not comes last both ways."""
+
+    def lessThan(  # noqa: N802 - Qt's name
+        self,
+        left: QModelIndex | QPersistentModelIndex,
+        right: QModelIndex | QPersistentModelIndex,
+    ) -> bool:
+        """Whether one comes before the other, going up."""
+        one, other = left.data(ModelRole.SORT), right.data(ModelRole.SORT)
+        if one is None or other is None:
+            is_up = self.sortOrder() is Qt.SortOrder.AscendingOrder
+            return one is not other and (other if is_up else one) is None
+        return bool(one < other)
+
+
 class ContestTable(QTableView):
     """Every merge with its scores; base and experts among them.
 
@@ -120,7 +153,7 @@ class ContestTable(QTableView):
     def __init__(self, model: ContestModel) -> None:
         super().__init__()
         self._rows = model
-        self._sorted = QSortFilterProxyModel(self)
+        self._sorted = _KnownFirst(self)
         self._sorted.setSourceModel(model)
         self._sorted.setSortRole(ModelRole.SORT)
         self.setModel(self._sorted)
@@ -156,12 +189,22 @@ class ContestTable(QTableView):
         """The entry of a row; 0 for base and experts."""
         return int(index.siblingAtColumn(0).data(ModelRole.ID) or 0)
 
+    def _width(self, place: int, column: str) -> int:
+        """Of a column at a text size of 100 %."""
+        if column in WIDTHS:
+            return WIDTHS[column]
+        title = str(self._rows.headerData(place, Qt.Orientation.Horizontal))
+        scale = current_theme().metrics.row / _ROW
+        metrics = QFontMetrics(current_theme().font("caption"))
+        wide = round(metrics.horizontalAdvance(title) / scale) + _TITLE_PAD
+        return max(TASK_WIDTH, min(_TITLE_MOST, wide))
+
     @Slot()
     def _fit(self) -> None:
         """Widths and delegates, anew where the tasks are others."""
         scale = current_theme().metrics.row / _ROW
         for place, column in enumerate(self._rows.columns):
-            self.setColumnWidth(place, int(WIDTHS.get(column, TASK_WIDTH) * scale))
+            self.setColumnWidth(place, int(self._width(place, column) * scale))
             delegate = self._numbers if self._rows.is_number(place) else self._words
             self.setItemDelegateForColumn(place, delegate)
         average = self._rows.columns.index("average")

@@ -338,9 +338,11 @@ class ResultsController(QObject):
         actions = [("show-delta", word)] if any(t.artefact for t in best) else []
         self._select_best(sweep, best)
         text, key = self._done_text(best), f"sweep:{sweep.id}"
-        if contest is not None:
+        stays = True
+        if contest is not None:  # the page says it too, where it is in sight
             text = winner_text(contest)
-        self._context.navigator.banner("good", text, actions, key=key, stays=True)
+            stays = not self._is_seen or contest.id not in self.state.shown
+        self._context.navigator.banner("good", text, actions, key=key, stays=stays)
 
     def _done_text(self, best: Sequence[Trial]) -> str:
         """The sum over all experts' recommended deltas, and the least of their qualities."""

@@ -39,7 +39,6 @@ class ContestCanvas(FigureCanvasQTAgg):
         self._contest: Contest | None = None
         self._selected = 0
         self._is_due = True
-        self._axes: object = None
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._timer.timeout.connect(self._on_timer)
         current_theme().changed.connect(self.redraw)
@@ -94,11 +93,20 @@ class ContestCanvas(FigureCanvasQTAgg):
         self._is_due = False
         look = DARK if current_theme().is_dark else LIGHT
         axes = draw_contest(self.figure, self._contest, look=look)
-        self._axes = axes
-        if self._selected in self.methods:
-            at = self.methods.index(self._selected)
+        at = self._row_of(self._selected)
+        if at is not None:
             axes.axhspan(at - 0.5, at + 0.5, color=look.accent, alpha=_BAND, zorder=1)
         self.draw()
+
+    def _row_of(self, number: int) -> int | None:
+        """The row of an entry's method, which shows its best setting."""
+        entries = self._contest.entries if self._contest is not None else ()
+        chosen = next((one for one in entries if one.number == number), None)
+        if chosen is None or self._contest is None:
+            return None
+        same = (chosen.title, chosen.pre and chosen.pre["method"])
+        drawn = [(one.title, one.pre and one.pre["method"]) for one in best_of_each(self._contest)]
+        return drawn.index(same) if same in drawn else None
 
     def _on_press(self, event: MouseEvent) -> None:
         if event.button is not MouseButton.LEFT or event.inaxes is None or event.ydata is None:

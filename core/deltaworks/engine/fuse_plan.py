@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from deltaworks.methods.fusion.visionfuse import METHOD, VisionFuseOptions
 from deltaworks.methods.method import MergingMethod
 from deltaworks.options import read_options
 from deltaworks.recipes.naming import display_name, distinct
+from deltaworks.recipes.resolving import Known, check_patterns
 from deltaworks.recipes.schema import FuseRecipe, MergeInput, MergeRecipe
 
 _SAME = (
@@ -201,10 +202,7 @@ def _method(
         faults.append(error)
         return None, options
     faults += _unfit(recipe, method)
-    try:
-        read_options(method.options, recipe.setting.options, where=f"method '{method.id}'")
-    except OptionError as error:
-        faults.append(error)
+    faults += check_patterns(_as_merge(recipe, method), Known(*map(frozenset, _fields(method))))
     if recipe.out_dtype and recipe.out_dtype not in FLOATING:
         known = ", ".join(sorted(FLOATING))
         faults.append(OptionError(f"out_dtype is '{recipe.out_dtype}' (known: {known})"))
@@ -332,22 +330,19 @@ def _ids(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(distinct(plain))
 
 
-def _merge(
-    recipe: FuseRecipe,
-    method: MergingMethod,
-    tokens: FusedTokens,
-    parts: Sequence[LlavaParts],
-    ids: Sequence[str],
-    labels: Mapping[int, str],
-) -> tuple[MergeJob, tuple[str, ...]]:
+def _fields(method: MergingMethod) -> tuple[Iterable[str], Iterable[str]]:
+    return method.options.model_fields, method.expert_options.model_fields
+
+
+def _as_merge(recipe: FuseRecipe, method: MergingMethod) -> MergeRecipe:
+    """Describe the merge of the language models."""
     has_weight = "weight" in method.expert_options.model_fields
-    experts = tuple(
-        MergeInput(model=one.model, options={"weight": weight} if has_weight else {})
-        for one, weight in zip(recipe.models, weights_of(recipe), strict=True)
-    )
-    inner = MergeRecipe(
+    return MergeRecipe(
         base=recipe.base,
-        experts=experts,
+        experts=tuple(
+            MergeInput(model=one.model, options={"weight": weight} if has_weight else {})
+            for one, weight in zip(recipe.models, weights_of(recipe), strict=True)
+        ),
         setting=recipe.setting,
         seed=recipe.seed,
         device=recipe.device,
@@ -357,6 +352,17 @@ def _merge(
         shard_bytes=recipe.shard_bytes,
         output=str(Path(recipe.output).absolute()),
     )
+
+
+def _merge(
+    recipe: FuseRecipe,
+    method: MergingMethod,
+    tokens: FusedTokens,
+    parts: Sequence[LlavaParts],
+    ids: Sequence[str],
+    labels: Mapping[int, str],
+) -> tuple[MergeJob, tuple[str, ...]]:
+    inner = _as_merge(recipe, method)
     models = MergeModels(tokens.models, name_alike(tokens.models, BASE), labels)
     faults: list[AppError] = []
     sorter = Sorter(inner, models, method)

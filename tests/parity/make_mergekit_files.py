@@ -577,9 +577,37 @@ PADDED = ("embed_tokens", "lm_head")
 """Tensors whose numbers are kept, as they may differ in their last bits."""
 
 
+SORTING = {"ties", "breadcrumbs", "breadcrumbs_ties", "sce"}
+"""Methods that select by size."""
+
+_argsort = torch.argsort
+
+
+def _stable_argsort(values: torch.Tensor, dim: int = -1, descending: bool = False) -> torch.Tensor:
+    return _argsort(values, dim=dim, descending=descending, stable=True)
+
+
+def _stable_sort(values: torch.Tensor, dim: int = -1, descending: bool = False) -> Any:
+    order = _stable_argsort(values, dim, descending)
+    return torch.return_types.sort((values.gather(dim, order), order))
+
+
+def _stable_topk(values: torch.Tensor, k: int, dim: int = -1, largest: bool = True) -> Any:
+    order = _stable_argsort(values, dim, largest).narrow(dim, 0, k)
+    return values.gather(dim, order), order
+
+
+def sort_stably() -> None:
+    """Have equals keep their order: the first of them are the ones that are selected."""
+    torch.argsort = _stable_argsort  # type: ignore[assignment]
+    torch.sort = _stable_sort  # type: ignore[assignment]
+    torch.topk = _stable_topk  # type: ignore[assignment]
+
+
 def main(folder: Path) -> None:
     """Write models, cases and numbers into a new folder."""
     torch.set_num_threads(1)
+    sort_stably()
     logging.disable(logging.WARNING)
     shutil.rmtree(folder, ignore_errors=True)
     save_models(folder / "models")
@@ -593,6 +621,8 @@ def main(folder: Path) -> None:
             "tensors": " ".join(described(tensors[key]) for key in sorted(tensors)),
             "config": [config.get(key) for key in ("num_hidden_layers", "vocab_size")],
         }
+        if document["merge_method"] in SORTING:
+            entry["sort"] = "stable"
         if tokens is not None:
             entry["tokens"] = sorted(tokens)
         recorded.append(entry)

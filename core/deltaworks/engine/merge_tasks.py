@@ -158,8 +158,7 @@ class Sorter:
         options = self._options(method.options, tensor.options, f"method '{method.id}'")
         base = tensor.base if takes_base(method) else None
         if self._recipe.numerics != "app-fp32":
-            each = [source.options for source in sources if source.options is not None]
-            method = in_mergekits_order(method, each, out.n_elements)
+            method = in_mergekits_order(method, len(sources), out.n_elements)
         return MergeTask(
             out,
             tuple(sources),

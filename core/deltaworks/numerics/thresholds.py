@@ -6,7 +6,7 @@ the threshold; one pass counts what lies above the bracket and collects what lie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Protocol
@@ -46,10 +46,12 @@ class Threshold:
     Args:
         key: magnitudes with larger keys are kept, smaller ones are dropped.
         n_equal: how many with this very key are kept, those with the lowest indices.
+        n_same: how many have this very key.
     """
 
     key: int
     n_equal: int = 0
+    n_same: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,16 @@ def find_thresholds(numbers: Numbers, keeps: Sequence[int]) -> Found:
     return Found(tuple(_settled(numbers, brackets)), largest)
 
 
-def share_threshold(numbers: Numbers, share: float) -> Threshold:
+def share_threshold(
+    numbers: Numbers, share: float, n_kept: Callable[[int], int] | None = None
+) -> Threshold:
     """Find the threshold that keeps ``int(share n)`` of the n numbers that are not zero.
 
     Args:
         numbers: at least one; read once after a sample, once more where the bracket missed.
-        share: above 0 and below 1. One of them is kept at least, should there be any.
+        share: above 0 and below 1.
+        n_kept: how many are kept of n, where it is not this; otherwise one of them is kept
+            at least, should there be any.
     """
     count = len(numbers)
     sample = _keys(numbers.sample(_step(count)))
@@ -94,7 +100,10 @@ def share_threshold(numbers: Numbers, share: float) -> Threshold:
     bracket = _bracket(sample, count, min(max(1, guess), count - 1))
     _, n_zeros = _count(numbers, [bracket])
     n_others = count - n_zeros
-    bracket.keep = max(1, int(n_others * share)) if n_others else 0
+    if n_kept is not None:
+        bracket.keep = n_kept(n_others)
+    else:
+        bracket.keep = max(1, int(n_others * share)) if n_others else 0
     (found,) = _settled(numbers, [bracket])
     return found
 
@@ -214,28 +223,28 @@ class _Bracket:
             return Threshold(-1)
         wanted = self.keep - self.above
         if wanted <= self.at_high:
-            return Threshold(self.high, wanted)
+            return Threshold(self.high, wanted, self.at_high)
         wanted -= self.at_high
         if wanted > self.n_between:
-            return Threshold(self.low, wanted - self.n_between)
-        key, n_equal = self._between(wanted)
-        return Threshold(key + self.low + 1, n_equal)
+            return Threshold(self.low, wanted - self.n_between, self.at_low)
+        key, n_equal, n_same = self._between(wanted)
+        return Threshold(key + self.low + 1, n_equal, n_same)
 
-    def _between(self, wanted: int) -> tuple[int, int]:
-        """Give the key of the ``wanted``-th largest collected, and how many equal ones to keep."""
+    def _between(self, wanted: int) -> tuple[int, int, int]:
+        """Give the key of the ``wanted``-th largest collected, its equals to keep, and all."""
         if not self.tallies:
             held = np.concatenate(self.between)
             place = len(held) - wanted
             held.partition(place)
             larger = int(np.count_nonzero(held[place:] > held[place]))
-            return int(held[place]), wanted - larger
+            return int(held[place]), wanted - larger, int(np.count_nonzero(held == held[place]))
         if self.between:
             self._tally()
         keys, counts = self.tallies[0]
         from_top = np.cumsum(counts[::-1])
         place = int(np.searchsorted(from_top, wanted))
         larger = int(from_top[place - 1]) if place else 0
-        return int(keys[::-1][place]), wanted - larger
+        return int(keys[::-1][place]), wanted - larger, int(counts[::-1][place])
 
 
 def _bracket(sample: Keys, count: int, keep: int) -> _Bracket:

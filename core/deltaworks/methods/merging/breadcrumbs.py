@@ -1,8 +1,9 @@
 """Model breadcrumbs: drop the small changes and the few largest, then add or elect.
 
 Source: Davari and Belilovsky, "Model Breadcrumbs", arXiv:2312.06795; arcee-ai/mergekit
-0.1.5, methods ``breadcrumbs`` and ``breadcrumbs_ties``. Departures: at least one change of
-each tensor is kept; equal magnitudes rank from the lowest flat index on.
+0.1.5, methods ``breadcrumbs`` and ``breadcrumbs_ties``. Of equal magnitudes the ones with
+the lowest flat index count as the smaller ones, as in a stable sort; mergekit's is not
+stable. Departure: in our own numerics, at least one change of each tensor is kept.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _between(delta: Delta, own: BreadcrumbsExpertOptions, place: Place) -> Band:
         NotFiniteError: NaN or infinity would be dropped as an outlier, in silence.
     """
     count = len(delta)
-    keep = max(1, int(own.density * count))
+    keep = max(0 if delta.arithmetic.is_mergekit else 1, int(own.density * count))
     outliers = min(int(own.gamma * count), count - keep)
     found = find_thresholds(delta, [keep + outliers, outliers])
     if found.largest >= INFINITE:

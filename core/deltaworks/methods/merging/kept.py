@@ -39,7 +39,7 @@ class Largest:
             nonlocal left
             place = 0
             keys = scratch[: len(piece)]
-            np.bitwise_and(piece.view(np.int32), MAGNITUDE, out=keys)
+            _keys_of(piece, keys)
             if left:
                 place, left = _place_of(keys, key, left)
                 _zero_up_to(piece[:place], keys[:place], key - 1)
@@ -50,26 +50,36 @@ class Largest:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The magnitudes above one threshold, without those above another."""
+    """The magnitudes above one threshold, without those above another.
+
+    Of equal magnitudes the first are the smaller ones, as in a stable ascending sort: the
+    first of those at the lower end are dropped, the first of those at the upper end kept.
+    """
 
     above: Threshold
     without: Threshold
 
     def zeroing(self) -> Zero:
         """Begin a pass."""
-        drop_small, key, left = Largest(self.above).zeroing(), self.without.key, 0
-        left = self.without.n_equal
+        low, high = self.above.key, self.without.key
+        n_dropped = self.above.n_same - self.above.n_equal
+        n_kept = self.without.n_same - self.without.n_equal
 
         def zero(piece: Floats, scratch: Keys) -> None:
-            nonlocal left
-            drop_small(piece, scratch)
-            keys = scratch[: len(piece)]
-            np.bitwise_and(piece.view(np.int32), MAGNITUDE, out=keys)
+            nonlocal n_dropped, n_kept
+            keys, place = scratch[: len(piece)], 0
+            # The upper end first: its equals are counted before any becomes zero.
+            _keys_of(piece, keys)
+            if n_kept:
+                place, n_kept = _place_of(keys, high, n_kept)
+                _zero_from(piece[:place], keys[:place], high + 1)
+            _zero_from(piece[place:], keys[place:], high)
+            _keys_of(piece, keys)
             place = 0
-            if left:
-                place, left = _place_of(keys, key, left)
-                _zero_from(piece[:place], keys[:place], key)
-            _zero_from(piece[place:], keys[place:], key + 1)
+            if n_dropped:
+                place, n_dropped = _place_of(keys, low, n_dropped)
+                _zero_up_to(piece[:place], keys[:place], low)
+            _zero_up_to(piece[place:], keys[place:], low - 1)
 
         return zero
 
@@ -108,6 +118,10 @@ class Chosen:
 
 def _keep_all(piece: Floats, scratch: Keys) -> None:
     """Drop nothing."""
+
+
+def _keys_of(piece: Floats, keys: Keys) -> None:
+    np.bitwise_and(piece.view(np.int32), MAGNITUDE, out=keys)
 
 
 def _place_of(keys: Keys, key: int, left: int) -> tuple[int, int]:

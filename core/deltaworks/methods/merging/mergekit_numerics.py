@@ -1,8 +1,8 @@
 """Methods whose bits depend on the order of sums, computed in torch in mergekit's order.
 
 In ``mergekit-0.1.5`` numerics most methods stream and round where mergekit rounds. The ones
-here also need its reductions (norms, dot products, sorts), so they see whole tensors, in the
-dtype that mergekit computes in. Written from the merging specification, 3.2 and 3.3, and
+here also need its norms and dot products, so they see whole tensors, in the dtype that
+mergekit computes in. Written from the merging specification, 3.2 and 3.3, and
 from outputs of mergekit 0.1.5; the order of operations is part of the result.
 """
 
@@ -13,11 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deltaworks.methods.merging import mergekit_deltas as deltas
 from deltaworks.methods.merging import mergekit_spheres as spheres
 from deltaworks.methods.merging.kernel import checked
+from deltaworks.methods.merging.mergekit_fusion import arcee_fusion
 from deltaworks.methods.method import MergingMethod
-from deltaworks.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,53 +26,39 @@ if TYPE_CHECKING:
 Compute = Callable[["Tensor | None", "list[Tensor]", Any, Sequence[Any]], "Tensor"]
 """Base, experts, options and each expert's options to the merged tensor."""
 
-_ALWAYS: dict[str, Compute] = {
+_WHOLE: dict[str, Compute] = {
     "nuslerp": spheres.nuslerp,
     "multislerp": spheres.multislerp,
     "karcher": spheres.karcher,
     "model-stock": spheres.model_stock,
-    "arcee-fusion": deltas.arcee_fusion,
-    "sce": deltas.sce,
-    "ram": deltas.ram,
-    "ramplus-tl": deltas.ram_plus,
-}
-_WHERE_TRIMMED: dict[str, Compute] = {
-    "ties": deltas.ties,
-    "breadcrumbs": deltas.breadcrumbs,
-    "breadcrumbs-ties": deltas.breadcrumbs_ties,
+    "arcee-fusion": arcee_fusion,
 }
 _FIXED_BYTES, _EXPERT_BYTES = 16, 16
 _SAMPLED = 1_000_000
 """Arcee fusion's quartiles of larger tensors come from a random sample."""
 
 
-def in_mergekits_order(
-    method: MergingMethod, each: Sequence[Options], n_elements: int
-) -> MergingMethod:
+def in_mergekits_order(method: MergingMethod, n_experts: int, n_elements: int) -> MergingMethod:
     """Give the method as it has to be computed for mergekit's bits.
 
     Args:
         method: any.
-        each: options of the experts of one tensor.
+        n_experts: of one tensor.
         n_elements: of the tensor.
 
     Returns:
         The method itself where it streams to the same bits, or where mergekit draws at
         random; else its twin on whole tensors.
     """
-    compute = _ALWAYS.get(method.id)
-    if method.id == "arcee-fusion" and n_elements > _SAMPLED:
-        return method
-    if compute is None and any(getattr(own, "density", 1.0) < 1.0 for own in each):
-        compute = _WHERE_TRIMMED.get(method.id)
-    if compute is None:
+    compute = _WHOLE.get(method.id)
+    if compute is None or (method.id == "arcee-fusion" and n_elements > _SAMPLED):
         return method
     return replace(
         method,
         stream=None,
         merge=partial(_merge, compute),
         is_elementwise=False,
-        working_bytes=_FIXED_BYTES + _EXPERT_BYTES * len(each),
+        working_bytes=_FIXED_BYTES + _EXPERT_BYTES * n_experts,
     )
 
 

@@ -73,7 +73,7 @@ class RamExpertOptions(Options):
 
 def stream_ram(inputs: StreamInputs, options: RamOptions) -> Fill:
     """Average shared changes; add unique ones as they are."""
-    return _stream(inputs, options.epsilon, [1.0] * len(inputs.experts))
+    return _stream(inputs, options.epsilon, None)
 
 
 def stream_plus(inputs: StreamInputs, options: RamPlusOptions) -> Fill:
@@ -90,41 +90,46 @@ def stream_plus(inputs: StreamInputs, options: RamPlusOptions) -> Fill:
             n_unique = int(np.count_nonzero(counts_here & is_unique))
             unique[number] += n_unique
             shared[number] += int(np.count_nonzero(counts_here)) - n_unique
-    boosts = [
-        1.0 + options.r * min(both / max(float(alone), options.epsilon or 1.0), options.alpha)
+    least = np.float32(options.epsilon or 1.0)
+    overlaps = [
+        np.float32(both) / max(np.float32(alone), least)
         for both, alone in zip(shared, unique, strict=True)
     ]
+    r, alpha = np.float32(options.r), np.float32(options.alpha)
+    boosts = [np.float32(1.0) + r * min(overlap, alpha) for overlap in overlaps]
     return _stream(inputs, options.epsilon, boosts)
 
 
-def _stream(inputs: StreamInputs, epsilon: float, boosts: list[float]) -> Fill:
+def _stream(inputs: StreamInputs, epsilon: float, boosts: list[np.float32] | None) -> Fill:
     """Sum changes over their number; unique ones times their expert's boost.
+
+    With boosts, mergekit's sum is in float32, whatever the inputs are.
 
     Raises:
         NotFiniteError: an input holds NaN, which no comparison would notice.
     """
+    n_experts = len(inputs.experts)
     exact, reader = inputs.arithmetic, _Changes(inputs, epsilon)
-    rows = inputs.room.rows(len(boosts) + 2)
+    rows = inputs.room.rows(n_experts + 2)
 
     def fill(span: slice, out: Floats) -> None:
         start, factors = rows[:2, : len(out)]
-        changes = rows[2 : 2 + len(boosts), : len(out)]
+        changes = rows[2 : 2 + n_experts, : len(out)]
         counted, counts = reader.read(span, start, changes)
-        is_unique = counts == 1
         out.fill(0.0)
-        for change, here, boost in zip(changes, counted, boosts, strict=True):
-            np.multiply(change, here, out=change)
-            if boost != 1.0:
-                np.multiply(is_unique, np.float32(boost - 1.0), out=factors)
-                np.add(factors, np.float32(1.0), out=factors)
-                np.multiply(change, factors, out=change)
-                exact.round(change)
-            np.add(out, change, out=out)
         np.copyto(factors, np.maximum(counts, 1))
-        np.divide(out, factors, out=out)
-        exact.round(out)
+        for number, (change, here) in enumerate(zip(changes, counted, strict=True)):
+            np.multiply(change, here, out=change)
+            np.divide(change, factors, out=change)
+            exact.round(change)
+            if boosts is not None:
+                np.multiply(change, boosts[number], out=change, where=counts == 1)
+            np.add(out, change, out=out)
+        if boosts is None:
+            exact.round(out)
         np.add(out, start, out=out)
-        exact.round(out)
+        if boosts is None:
+            exact.round(out)
 
     return fill
 
@@ -134,7 +139,7 @@ class _Changes:
 
     def __init__(self, inputs: StreamInputs, epsilon: float) -> None:
         self._base, self._name = base_of(inputs), inputs.spec.name
-        self._least = np.float32(epsilon)
+        self._least = inputs.arithmetic.number(epsilon)
         none = np.empty((0, 0), dtype=np.float32)
         self._deltas = [
             Delta(self._base, expert, inputs.arithmetic, none) for expert in inputs.experts

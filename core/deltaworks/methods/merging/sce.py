@@ -6,13 +6,14 @@ Departure: of equal variances the ones with the lowest flat index are kept.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deltaworks.methods.merging.kept import Largest
 from deltaworks.methods.merging.pieces import Delta, base_of
-from deltaworks.methods.merging.task_vectors import N_BUFFERS, agree
+from deltaworks.methods.merging.task_vectors import N_BUFFERS, agree, sum_for
 from deltaworks.methods.method import MergingMethod
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.selection import Keys
@@ -57,7 +58,11 @@ def stream(inputs: StreamInputs, options: SceOptions) -> Fill:
     together = _Together(inputs)
     threshold = None
     if options.select_topk < 1.0 and len(base):
-        threshold = share_threshold(_Variance(together), options.select_topk)
+        threshold = share_threshold(
+            _Variance(together),
+            options.select_topk,
+            partial(_n_selected, options.select_topk) if exact.is_mergekit else None,
+        )
     weights = _weights(together, threshold)
     rows = inputs.room.rows(len(inputs.experts) + 4)
     select = _Selection(together, threshold)
@@ -84,6 +89,11 @@ def stream(inputs: StreamInputs, options: SceOptions) -> Fill:
         exact.round(out)
 
     return fill
+
+
+def _n_selected(share: float, n_others: int) -> int:
+    """Give the share of a count as mergekit does: in float32, and down to nothing."""
+    return int(np.float32(n_others) * np.float32(share))
 
 
 class _Together:
@@ -115,11 +125,14 @@ class _Together:
 
     def spread(self, deltas: Floats, mean: Floats, gap: Floats, out: Floats) -> None:
         """Write the variance over the experts; the other arrays are scratch."""
+        if self.exact.is_mergekit:
+            spread_once(deltas, out)
+            self.exact.round(out)
+            return
         if len(deltas) == _PAIR:
             np.subtract(deltas[0], deltas[1], out=gap)
             np.multiply(gap, _HALF, out=gap)
             np.multiply(gap, gap, out=out)
-            self.exact.round(out)
             return
         np.add(deltas[0], _NOTHING, out=mean)
         for delta in deltas[1:]:
@@ -131,7 +144,23 @@ class _Together:
             np.multiply(gap, gap, out=gap)
             np.add(out, gap, out=out)
         np.divide(out, np.float32(len(deltas)), out=out)
-        self.exact.round(out)
+
+
+def spread_once(deltas: Floats, out: Floats) -> None:
+    """Write the variance over the experts, in float64 and rounded once, as torch does."""
+    if len(deltas) == _PAIR:
+        wide = np.subtract(deltas[0], deltas[1], dtype=np.float64)
+        np.multiply(wide, 0.5, out=wide)
+        np.multiply(wide, wide, out=wide)
+        np.copyto(out, wide, casting="same_kind")
+        return
+    mean, squares = deltas[0].astype(np.float64), np.zeros(len(out))
+    for number, delta in enumerate(deltas[1:], 2):
+        gap = delta - mean
+        mean += gap / number
+        squares += gap * (delta - mean)
+    np.divide(squares, len(deltas), out=squares)
+    np.copyto(out, squares, casting="same_kind")
 
 
 class _Variance:
@@ -182,7 +211,8 @@ class _Selection:
 
 def _weights(together: _Together, threshold: Threshold | None) -> list[np.float32]:
     """Give each expert's share of the mean squares; equal shares where there is nothing."""
-    squares = np.zeros(together.n_experts)
+    exact = together.exact
+    squares = [sum_for(exact, len(together)) for _ in range(together.n_experts)]
     rows = np.empty((together.n_experts + 3, _PIECE), dtype=np.float32)
     select = _Selection(together, threshold)
     for span in spans(len(together), _PIECE):
@@ -191,11 +221,17 @@ def _weights(together: _Together, threshold: Threshold | None) -> list[np.float3
         together.read(span, start, deltas)
         select.zero_dropped(deltas, mean, gap, start.view(np.int32))
         for number, delta in enumerate(deltas):
-            squares[number] += float(np.einsum("i,i", delta, delta))
-    means = squares / max(1, len(together))
-    if abs(means.sum()) < _NO_ENERGY:
-        means = np.ones_like(means)
-    return [together.exact.number(float(share)) for share in means / means.sum()]
+            np.multiply(delta, delta, out=delta)
+            exact.round(delta)
+            squares[number].add(delta)
+    count = max(1, len(together))
+    means = [exact.number(float(one.result()) / count) for one in squares]
+    all_means = sum_for(exact, len(means))
+    all_means.add(np.array(means))
+    total = float(exact.number(float(all_means.result())))
+    if abs(total) < _NO_ENERGY:
+        return [exact.number(1.0 / len(means))] * len(means)
+    return [exact.number(float(mean) / total) for mean in means]
 
 
 METHOD = MergingMethod(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deltaworks.methods.merging.kept import Kept
+from deltaworks.methods.merging.kept import Chosen, Kept
 from deltaworks.methods.merging.kernel import ZERO_WEIGHTS, weight_sum
 from deltaworks.methods.merging.pieces import Delta, base_of
 from deltaworks.numerics.chunks import spans
+from deltaworks.numerics.ordered_sums import OrderedSum
 from deltaworks.numerics.rounding import Arithmetic
 from deltaworks.numerics.selection import MAGNITUDE, Floats, Keys
 
@@ -162,7 +163,8 @@ def _experts(inputs: StreamInputs, rule: Rule) -> list[_Expert]:
         if rule.sparsify is not None and own.density < 1.0 and len(delta):
             kept = rule.sparsify(delta, own, Place(inputs.spec, index))
             if rule.rescale == "l1":
-                rescale = l1_factor(delta, kept)
+                # Of what was drawn at random, no bits are to be met.
+                rescale = l1_factor(delta, kept, in_order=not isinstance(kept, Chosen))
             elif rule.rescale == "paper":
                 rescale = 1.0 / float(own.density)
             zero = kept.zeroing()
@@ -185,20 +187,52 @@ def _weighted(expert: _Expert, span: slice, start: Floats, delta: Floats, keys: 
             exact.round(delta)
 
 
-def l1_factor(delta: Delta, kept: Kept) -> float:
-    """Sum of magnitudes before over after the drop; 1 when either is nothing."""
-    before = after = 0.0
+def l1_factor(delta: Delta, kept: Kept, *, in_order: bool = False) -> float:
+    """Sum of magnitudes before over after the drop; 1 when either is nothing.
+
+    Args:
+        delta: before.
+        kept: what is left.
+        in_order: whether mergekit's numerics need torch's order of sums.
+    """
+    sums = [sum_for(delta.arithmetic, len(delta) if in_order else 0) for _ in range(2)]
     keys, zero = np.empty(_PIECE, dtype=np.int32), kept.zeroing()
     for span in spans(len(delta), _PIECE):
         piece = delta.piece(span)
         np.abs(piece, out=piece)
-        before += sum_of(piece)
+        sums[0].add(piece)
         zero(piece, keys)
-        after += sum_of(piece)
-    exact = delta.arithmetic
-    if min(before, after) < _NO_LENGTH:
-        return 1.0
-    return float(exact.number(before)) / float(exact.number(after)) if after else 1.0
+        sums[1].add(piece)
+    before, after = (float(delta.arithmetic.number(float(one.result()))) for one in sums)
+    return 1.0 if min(before, after) < _NO_LENGTH else before / after
+
+
+class _FastSum:
+    """Sums numbers in any order; see ``sum_of``."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+
+    def add(self, piece: Floats) -> None:
+        """Add the next numbers."""
+        self._total += sum_of(piece)
+
+    def result(self) -> float:
+        """Give the sum."""
+        return self._total
+
+
+def sum_for(exact: Arithmetic, count: int) -> OrderedSum | _FastSum:
+    """Choose how to sum: in torch's order where its bits are to be met.
+
+    In half precision a sum is rounded to so few bits that the order does not show.
+
+    Args:
+        exact: what is computed in.
+        count: of the numbers; 0 where the order does not matter.
+    """
+    in_order = exact.is_mergekit and exact.dtype == "F32" and count
+    return OrderedSum(count) if in_order else _FastSum()
 
 
 def sum_of(piece: Floats) -> float:

@@ -54,10 +54,28 @@ def test_as_many_are_kept_as_asked_for_the_first_of_equals() -> None:
     assert np.array_equal(np.flatnonzero(_whole(Largest(SOME))), np.sort(order))
 
 
-def test_a_band_is_the_difference_of_its_thresholds() -> None:
-    found = _whole(Band(MOST, FEW))
+def test_a_band_is_cut_from_a_stable_ascending_order() -> None:
+    order = np.argsort(np.abs(VALUES), kind="stable")[1000 - 500 : 1000 - 77]
 
-    assert np.array_equal(found, _whole(Largest(MOST)) - _whole(Largest(FEW)))
+    found = np.flatnonzero(_whole(Band(MOST, FEW)))
+
+    assert np.array_equal(found, np.sort(order))
+
+
+@pytest.mark.parametrize(
+    ("most", "least"), [(500, 0), (77, 77), (1000, 30), (1000, 1000), (60, 50)]
+)
+def test_the_ends_of_a_band_may_be_anywhere(most: int, least: int) -> None:
+    values = np.where(VALUES == 0, np.float32(5.0), VALUES)
+    delta = Delta(None, Stored(values, "F32"), FLOAT32, np.empty((2, 1 << 15), dtype=np.float32))
+    order = np.argsort(np.abs(values), kind="stable")[1000 - most : 1000 - least]
+    left = values.copy()
+
+    Band(*find_thresholds(delta, [most, least]).thresholds).zeroing()(
+        left, np.empty(1000, dtype=np.int32)
+    )
+
+    assert np.array_equal(np.flatnonzero(left), np.sort(order))
 
 
 @EVERY

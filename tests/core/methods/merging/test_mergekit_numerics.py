@@ -16,7 +16,6 @@ from deltaworks.methods import merging_method
 from deltaworks.methods.merging.mergekit_numerics import in_mergekits_order
 from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
 from deltaworks.numerics.rounding import Arithmetic
-from deltaworks.options import read_options
 
 BASE, A, B = [1.0, 1, 1, 1], [1.4, 0.9, 1.3, 1], [1.2, 1.3, 0.5, 1.1]
 TEN = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9, -1]
@@ -34,7 +33,7 @@ def merged(
     method = merging_method(method_id)
     own = [method.expert_options(**one) for one in (each or [{}] * len(experts))]
     tensors = [torch.tensor(one, dtype=kind) for one in experts]
-    method = in_mergekits_order(method, own, tensors[0].numel())
+    method = in_mergekits_order(method, len(own), tensors[0].numel())
     inputs = MergeInputs(
         TensorSpec("w", tuple(tensors[0].shape)),
         None if base is None else torch.tensor(base, dtype=kind),
@@ -146,22 +145,53 @@ def test_experts_that_are_the_base_stay_the_base(method: str) -> None:
 
 
 def test_methods_that_stream_to_the_same_bits_stream() -> None:
-    for one in ("linear", "slerp", "task-arithmetic", "nearswap", "passthrough", "dare-ties"):
+    for one in (
+        *("linear", "slerp", "task-arithmetic", "nearswap", "passthrough", "dare-ties"),
+        *("ties", "breadcrumbs", "breadcrumbs-ties", "sce", "ram", "ramplus-tl"),
+    ):
         method = merging_method(one)
-        assert in_mergekits_order(method, [method.expert_options()], 8) is method
-    ties = merging_method("ties")
-    assert (
-        in_mergekits_order(ties, [read_options(ties.expert_options, {"density": 1.0}, where="")], 8)
-        is ties
-    )
-    assert (
-        in_mergekits_order(
-            ties, [read_options(ties.expert_options, {"density": 0.5}, where="")], 8
-        ).stream
-        is None
-    )
+        assert in_mergekits_order(method, 2, 8) is method
+    assert in_mergekits_order(merging_method("karcher"), 2, 8).stream is None
     fusion = merging_method("arcee-fusion")
-    assert in_mergekits_order(fusion, [fusion.expert_options()], 2_000_000) is fusion
+    assert in_mergekits_order(fusion, 1, 2_000_000) is fusion
+
+
+@pytest.mark.parametrize("density", [0.05, 0.3, 0.77])
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+def test_of_equal_changes_a_stable_sort_chooses(dtype: str, density: float) -> None:
+    rng = torch.Generator().manual_seed(3)
+    change = torch.randint(-9, 10, (50, 41), generator=rng) / 4
+    size, count = change.abs().view(-1), change.numel()
+    keep, outliers = int(density * count), int(0.1 * count)
+    falling = torch.argsort(size, descending=True, stable=True)[:keep]
+    rising = torch.argsort(size, stable=True)[count - outliers - keep : count - outliers]
+    base = torch.zeros_like(change).tolist()
+
+    for method, chosen in (("ties", falling), ("breadcrumbs", rising)):
+        own: dict[str, Any] = {"weight": 1.0, "density": density}
+        if method == "breadcrumbs":
+            own["gamma"] = 0.1
+        wanted = torch.zeros(count)
+        wanted[chosen] = change.view(-1)[chosen]
+        got = merged(method, base, [change.tolist()], [own], dtype)
+        assert torch.equal(got.view(-1), wanted), method
+
+
+def test_a_share_below_one_number_selects_none() -> None:
+    base, changed = [0.0] * 8, [1.0, 2, 3, 4, 5, 6, 7, 8]
+
+    assert merged("sce", base, [changed, base], select_topk=0.1).tolist() == base
+    each = [{"density": 0.1, "gamma": 0.0}]
+    assert merged("breadcrumbs", base, [changed], each).tolist() == base
+
+
+def test_a_share_is_counted_in_float32() -> None:
+    """0.29 of 100 is 29 there, and 28 in float64."""
+    base, changed = [0.0] * 100, [float(number) for number in range(1, 101)]
+
+    found = merged("sce", base, [changed, base], select_topk=0.29)
+
+    assert int(found.count_nonzero()) == 29
 
 
 def test_directions_that_cancel_and_nan_are_refused() -> None:

@@ -144,7 +144,7 @@ def test_a_merge_that_cannot_run_says_all_that_is_wrong(bench: WorkbenchControll
     bench._on_planned(cost)
 
     assert cost.checks == faults
-    assert bench.state.why_not == "2 faults, listed above. up_proj has two shapes."
+    assert bench.state.why_not == "2 checks failed: see Checked before."
 
 
 def test_layers_that_are_alike_share_a_row() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from PySide6.QtCore import (
     QItemSelectionModel,
     QModelIndex,
@@ -15,12 +17,14 @@ from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
+    QLabel,
     QScrollArea,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from deltaworks.figures import DARK, LIGHT
 from deltaworks.studies.contest_record import Contest
 from deltaworks_gui.models.contest import ContestModel
 from deltaworks_gui.models.roles import ModelRole
@@ -35,11 +39,11 @@ from deltaworks_gui.widgets.tables import prepare_table
 
 WIDTHS = {
     "number": 40,
-    "method": 200,
-    "settings": 170,
+    "method": 170,
+    "settings": 136,
     "average": 76,
     "normalised": 84,
-    "time": 72,
+    "time": 64,
     "memory": 100,
     "size": 76,
     "kept": 76,
@@ -47,10 +51,11 @@ WIDTHS = {
 """At a text size of 100 %."""
 TASK_WIDTH = 76
 """At least; a task's title is shown whole as far as it is not too long."""
-_TITLE_MOST = 150
-_TITLE_PAD = 34
+_TITLE_MOST = 140
+_TITLE_PAD = 24
 """Padding of a header's cell, and the arrow of sorting."""
 _ROW = 34
+_GLYPHS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "d": "◆", "v": "▼", "P": "✚", "X": "✖"}
 
 
 class ContestPlot(QWidget):
@@ -67,7 +72,7 @@ class ContestPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("ContestPlot")
-        self.winner = StateLabel("info", "")
+        self.winner = StateLabel("info", "", wrap=True)
         self.winner.setObjectName("ContestWinner")
         self.show_winner = quiet_button(self.tr("Show model"), name="btn_show_winner")
         self.left_out = ElidedLabel()
@@ -81,9 +86,14 @@ class ContestPlot(QWidget):
         area.setWidget(self.canvas)
         strip = QHBoxLayout()
         strip.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_S)
-        strip.addWidget(self.winner)
+        strip.addWidget(self.winner, 1, Qt.AlignmentFlag.AlignVCenter)
         strip.addWidget(self.show_winner)
-        strip.addStretch(1)
+        self.legend = QLabel()
+        self.legend.setObjectName("ContestLegend")
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        self.legend.setContentsMargins(SPACE_L, 0, SPACE_L, 0)
+        set_look(self.legend, role="secondary")
         foot = QHBoxLayout()
         foot.setContentsMargins(SPACE_L, SPACE_S, SPACE_L, SPACE_S)
         foot.addWidget(self.left_out, 1)
@@ -91,16 +101,21 @@ class ContestPlot(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(strip)
+        column.addWidget(self.legend)
         column.addWidget(area, 1)
         column.addLayout(foot)
         self.canvas.chosen.connect(self.chosen)
         self.show_winner.clicked.connect(self.show_asked)
+        self._tasks: tuple[str, ...] = ()
+        current_theme().changed.connect(self._show_legend)
 
     def show_contest(self, contest: Contest | None, selected: int) -> None:
         """Show a comparison with one of its entries marked."""
         self.canvas.show_contest(contest, selected)
         if contest is None:
             return
+        self._tasks = tuple(contest.tasks.values())
+        self._show_legend()
         best, text = contest.best, winner_text(contest)
         if text and contest.state == "done":
             self.winner.show_state("good", text, text)
@@ -114,6 +129,21 @@ class ContestPlot(QWidget):
             notes.append(self.tr("Left out: {0}").format(skipped))
         self.left_out.setVisible(bool(notes))
         self.left_out.setText(" · ".join(notes))
+
+    @Slot()
+    def _show_legend(self) -> None:
+        """What bars and marks are; the figure says it at its end, which may be out of sight."""
+        look = DARK if current_theme().is_dark else LIGHT
+        parts = [self.tr("Right answers; bars are averages over")]
+        plain = list(parts)
+        for place, task in enumerate(self._tasks):
+            series = look.series[place % len(look.series)]
+            mark = _GLYPHS.get(series.marker, "●")
+            parts.append(f'<span style="color:{series.edge}">{mark}</span> {escape(task)}')
+            plain.append(task)
+        self.legend.setText("&nbsp;&nbsp; ".join(parts))
+        self.legend.setAccessibleName(", ".join(plain))
+        self.legend.setVisible(bool(self._tasks))
 
     def _so_far(self, contest: Contest) -> tuple[str, str]:
         """Before there is a winner, or without one."""

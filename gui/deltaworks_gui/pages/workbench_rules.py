@@ -156,12 +156,9 @@ def _machine(state: WorkbenchState) -> Iterator[str]:
     if cost is None:
         return
     if cost.error:
-        faults = [check.text for check in cost.checks if check.level == "fault"]
-        yield (
-            _tr("{0} faults, listed above. {1}").format(len(faults), faults[0])
-            if len(faults) > 1
-            else cost.error
-        )
+        count = sum(check.level == "fault" for check in cost.checks)
+        several = _tr("{0} checks failed: see Checked before.").format(count)
+        yield several if count > 1 else cost.error
         return
     if is_disk_short(cost):
         yield _tr("Needs {0} and a reserve of {1} on disk; {2} are free.").format(

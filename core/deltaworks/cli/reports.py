@@ -26,6 +26,11 @@ def show_report(report: Report, *, as_json: bool) -> None:
 
         show_repairs(report, Path(report.recipe["output"]), as_json=False)
         return
+    if "transfer" in report.results:
+        from deltaworks.cli.transferring import show_transfer
+
+        show_transfer(report, Path(report.recipe["output"]), as_json=False)
+        return
     deltas = [artefact for artefact in report.artefacts if artefact.kind == "delta"]
     if "sweep" in report.results:
         from deltaworks.studies.trials import Sweep

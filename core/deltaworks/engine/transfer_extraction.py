@@ -10,6 +10,7 @@ from deltaworks.engine.transfer_types import Place, TransferJob
 from deltaworks.inference.running import load_model
 from deltaworks.inference.slots import match
 from deltaworks.methods.transfer.record import Block, Factors, Scores
+from deltaworks.methods.transfer.starts import factors_of
 from deltaworks.numerics.similarity import start_cosines
 from deltaworks.progress import JobControl, Progress
 from deltaworks.training.sensitivity import Sensitivity, sensitivity
@@ -83,10 +84,17 @@ def cut(matrix: Tensor, block: Block) -> Tensor:
 
 
 def _facts(job: TransferJob, place: Place, name: str, block: Block, start: Factors) -> Any:
-    weight = job.target.read(place.info.name).float().numpy()
+    tensor = job.target.read(place.info.name).float()
+    weight = tensor.numpy()
     product = job.scale * start.product().numpy()
     with_weight, with_rest = start_cosines(product, weight)
+    own = {}
+    if any(arm.startswith("pissa") for arm in job.recipe.arms):
+        principal = job.scale * factors_of(tensor, job.options.rank, place.info.name).product()
+        pair = start_cosines(principal.numpy(), weight)
+        own = {"pissa_cosine_weight": pair[0], "pissa_cosine_rest": pair[1]}
     return {
+        **own,
         "tensor": place.info.name,
         "block": place.block,
         "layer": place.layer,

@@ -68,7 +68,8 @@ class CodedMatrix:
 def exp2_eighths(codes: npt.NDArray[Any]) -> Floats:
     """Give ``2^(code / 8)``, the same on every machine."""
     octaves, places = np.divmod(codes.astype(np.int64), FINEST)
-    return np.ldexp(_OCTAVES[places], octaves.astype(np.int32)).astype(np.float32)
+    factors: Floats = np.ldexp(_OCTAVES[places], octaves.astype(np.int32)).astype(np.float32)
+    return factors
 
 
 def weights_of(codes: Bytes) -> Floats:
@@ -79,7 +80,8 @@ def weights_of(codes: Bytes) -> Floats:
 def weight_codes(weights: Floats) -> Bytes:
     """Express weights in bytes; ``weights_of`` undoes it within an eighth of an octave."""
     codes = np.rint(FINEST * np.log2(np.maximum(weights, 1e-30).astype(np.float64)))
-    return np.clip(codes + _WEIGHT_OFFSET, 0, 255).astype(np.uint8)
+    clipped: Bytes = np.clip(codes + _WEIGHT_OFFSET, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def head_contexts(triples: Codes, length: int) -> Bytes:

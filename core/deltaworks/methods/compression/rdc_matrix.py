@@ -111,7 +111,7 @@ class _Vectors:
     """Singular vectors, and singular values in steps."""
 
     def __init__(self, svd: Svd, step: float) -> None:
-        self.sigma: Floats = svd.sigma.numpy() / np.float32(step)
+        self.sigma: Floats = np.asarray(svd.sigma.numpy() / np.float32(step), np.float32)
         self._left, self._right = svd.left, svd.right
 
     def first(self, rank: int, every: int = 1) -> tuple[Floats, Floats]:

@@ -156,3 +156,21 @@ def classify(
         return
     rows = [(one["path"], one["class"], f"{one['score']:.3f}") for one in found]
     print_table(("Image", "Class", "Score"), rows, right=("Score",))
+
+
+def remove_task(
+    grown: Annotated[Path, typer.Argument(metavar="FOLDER", help="What grow has made.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Name of the task to take out.")],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Take one task out of a grown backbone again, its classes too."""
+    from deltaworks.studies import grow_removal
+
+    with job() as control:
+        found = grow_removal.remove_task(grown, task, out.absolute(), control)
+    if as_json:
+        print_json(found)
+        return
+    say(f"Removed {task}: {found['weights']:,} weights set back, {len(found['classes'])} classes")
+    say(str(out))

@@ -86,6 +86,7 @@ for command in (
     fusing.fuse,
     growing.grow,
     growing.classify,
+    growing.remove_task,
     documents.run,
     documents.plan,
     asking.ask,

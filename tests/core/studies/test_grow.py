@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +26,7 @@ from deltaworks.progress import Event, JobControl, Measured, Progress, Warned
 from deltaworks.recipes import dump_recipe, parse_recipe
 from deltaworks.studies.grow_record import GrowResult
 from deltaworks.studies.jobs import plan_job, run_job
-from deltaworks.training.backbones import features_of, weights_of
+from deltaworks.training.backbones import weights_of
 
 COLOURS = {
     "red": (200, 30, 30),
@@ -209,26 +211,25 @@ def test_a_killed_run_goes_on_to_the_same_bytes(growing: Make, tmp_path: Path) -
     class Killed(BaseException):
         pass
 
-    for moment in ("task 1 · step 3", "joint · step 5"):
-        saved = tmp_path / "saved"
+    saved = tmp_path / "saved"
 
-        def kill(event: Event, moment: str = moment, saved: Path = saved) -> None:
-            if isinstance(event, Progress) and moment in event.stage:
-                shutil.copytree(partial, saved)  # as a kill leaves it
-                raise Killed
+    def kill(event: Event) -> None:
+        if isinstance(event, Progress) and "joint · step 5" in event.stage:
+            shutil.copytree(partial, saved)  # as a kill leaves it
+            raise Killed
 
-        with pytest.raises(Killed):
-            run(growing(), JobControl(report=kill))
-        saved.rename(partial)
-        told: list[Event] = []
-        run(growing(), JobControl(report=told.append), resume=True)
-        assert not any(isinstance(one, Warned) for one in told)
-        steps = [one.stage for one in told if isinstance(one, Progress)]
-        assert not any("task 0 · step" in one for one in steps)
-        for path in (one for one in kept.rglob("*") if one.is_file()):
-            if path.name != "metrics.jsonl":  # losses of trainings that were not done again
-                assert (whole / path.relative_to(kept)).read_bytes() == path.read_bytes(), path
-        shutil.rmtree(whole)
+    with pytest.raises(Killed):
+        run(growing(), JobControl(report=kill))
+    saved.rename(partial)
+    told: list[Event] = []
+    run(growing(), JobControl(report=told.append), resume=True)
+
+    assert not any(isinstance(one, Warned) for one in told)
+    trained = [one.stage for one in told if isinstance(one, Progress) and "· step" in one.stage]
+    assert trained[0].startswith("joint · joint · step 5/")  # states are saved every 2 steps
+    for path in (one for one in kept.rglob("*") if one.is_file()):
+        if path.name != "metrics.jsonl":  # losses of trainings that were not done again
+            assert (whole / path.relative_to(kept)).read_bytes() == path.read_bytes(), path
 
 
 def test_rests_of_another_recipe_are_not_taken_over(growing: Make, tmp_path: Path) -> None:
@@ -307,6 +308,14 @@ def test_plans_need_no_torch_and_name_what_will_be_there(growing: Make, tmp_path
     recipe = parse_recipe(growing())
     assert parse_recipe(dump_recipe(recipe)) == recipe
 
+    code = (
+        "import json, sys; from deltaworks.recipes import parse_recipe; "
+        "from deltaworks.studies.jobs import plan_job; "
+        "plan_job(parse_recipe(json.loads(sys.argv[1]))); sys.exit('torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, json.dumps(growing())]
+    assert subprocess.run(words, check=False).returncode == 0
+
 
 def test_convolutions_give_the_mean_of_their_places(tmp_path: Path) -> None:
     from transformers import ResNetConfig, ResNetModel
@@ -325,7 +334,6 @@ def test_convolutions_give_the_mean_of_their_places(tmp_path: Path) -> None:
         found = backbone.features(torch.ones(2, 3, 32, 32))
         want = model.eval()(torch.ones(2, 3, 32, 32)).pooler_output.flatten(1)
     torch.testing.assert_close(found, want)
-    assert callable(features_of)
 
 
 def test_the_program_grows_draws_and_classifies(world: Path, tmp_path: Path) -> None:
@@ -361,3 +369,40 @@ def test_the_program_grows_draws_and_classifies(world: Path, tmp_path: Path) -> 
     nothing = runner.invoke(app, ["classify", str(world), str(images[0])])
     assert nothing.exit_code == 1
     assert "cannot be read as a head" in nothing.output
+
+
+def test_a_removed_task_leaves_what_a_run_without_it_makes(
+    growing: Make, world: Path, tmp_path: Path
+) -> None:
+    from deltaworks.studies.grow_removal import remove_task
+
+    run(growing(baselines="none"))
+    alone = growing(baselines="none", tasks=growing()["tasks"][:1], output=str(tmp_path / "one"))
+    # Only warm's classes are asked about, as the lone task has no others.
+    shutil.copytree(world / "test", tmp_path / "test")
+    for name in ("blue", "white"):
+        shutil.rmtree(tmp_path / "test" / name)
+    run(alone | {"test": str(tmp_path / "test")})
+
+    removed = remove_task(tmp_path / "grown", "cold", tmp_path / "without", JobControl())
+
+    assert removed["classes"] == ["blue", "white"]
+    want = weights_of(open_backbone(tmp_path / "one/backbone"))
+    for name, one in weights_of(open_backbone(tmp_path / "without/backbone")).items():
+        np.testing.assert_allclose(one, want[name], atol=1e-6)
+    left, lone = load_head(tmp_path / "without/head"), load_head(tmp_path / "one/head")
+    assert left.classes == lone.classes == ("green", "red")
+    np.testing.assert_array_equal(left.arrays["prototypes"], lone.arrays["prototypes"])
+    with open_checkpoint(str(tmp_path / "without/backbone")) as opened:
+        assert left.backbone == content_hash(opened, JobControl())
+    assert [one.name for one in (tmp_path / "without/tasks").iterdir()] == ["000-warm.safetensors"]
+
+    with pytest.raises(OptionError, match=r"no task 'hot'.*Choose one of warm, cold"):
+        remove_task(tmp_path / "grown", "hot", tmp_path / "more", JobControl())
+    with pytest.raises(FileError, match="holds no tasks"):
+        remove_task(world, "warm", tmp_path / "more", JobControl())
+    setting = {"method": "sotu", "options": {"classifier": "ridge", "projection": 0}}
+    run(growing(baselines="none", setting=setting, output=str(tmp_path / "ridge")))
+    with pytest.raises(OptionError, match="cannot forget one"):
+        remove_task(tmp_path / "ridge", "cold", tmp_path / "more", JobControl())
+    assert not (tmp_path / "more").exists()

@@ -237,7 +237,25 @@ def test_of_a_large_tensor_the_first_bytes_written_are_compared(
         writer.commit(control)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "..", "C:x", "model.safetensors"])
+def test_side_files_may_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+    from deltaworks.checkpoints.folder_hashes import folder_faults
+
+    side = {"processors/a/settings.json": b"{}"}
+    with ModelWriter(tmp_path / "m", [TensorInfo("t", (1,), "F32")], side_files=side) as writer:
+        writer.write("t", bytes(4))
+        writer.add_hashes({})
+        writer.commit(JobControl())
+    at = tmp_path / "m" / "processors" / "a" / "settings.json"
+    assert at.read_bytes() == b"{}"
+
+    at.write_bytes(b"[]")
+
+    assert any("settings.json" in fault for fault in folder_faults(tmp_path / "m", JobControl()))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../b", "a//b", "/a", "", "..", "C:x", "model.safetensors"]
+)
 def test_side_files_stay_in_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileError):
         filled(tmp_path / "m", side_files={name: b""})

@@ -240,6 +240,17 @@ def test_figure_table_and_button_follow_one_selection(page: ResultsPage, qtbot: 
     assert "4 of 5 merges measured" in canvas.accessibleDescription()
 
 
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [("cancelled", "Cancelled; nothing was kept"), ("failed", "It failed and nothing was kept")],
+)
+def test_one_that_ended_early_has_no_winner(page: ResultsPage, state: str, word: str) -> None:
+    put(page, replace(contest(), winner=0, state=state))
+
+    assert child(page, StateLabel, "ContestWinner").text.startswith(word)
+    assert not child(page, QPushButton, "btn_show_winner").isVisible()
+
+
 def test_the_winner_is_shown_in_the_library(page: ResultsPage, context: AppContext) -> None:
     asked: list[tuple[object, object]] = []
     context.navigator.page_asked.connect(lambda name, payload: asked.append((name, payload)))

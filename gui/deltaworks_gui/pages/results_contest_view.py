@@ -152,6 +152,8 @@ class ContestPlot(QWidget):
             return "checking", self.tr("{0} merges measured so far").format(done)
         if contest.state == "cancelled":
             return "cancelled", self.tr("Cancelled; nothing was kept")
+        if contest.state == "failed":
+            return "failed", self.tr("It failed and nothing was kept; the Log says why")
         return "warn", self.tr("No merge was measured: {0}").format(
             contest.data or self.tr("there were no tasks")
         )

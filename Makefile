@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test test-slow test-gpu faults check format fuse-tiny bench clean setup
+.PHONY: run test test-slow test-gpu faults check format fuse-tiny transfer-tiny bench clean setup
 
 setup: $(STAMP)
 
@@ -49,6 +49,9 @@ format: $(STAMP)
 # Two tiny LLaVA models, trained, fused and measured; some five minutes.
 fuse-tiny: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuse_tiny.py $(ARGS)
+
+transfer-tiny: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/transfer_arithmetic.py $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -26,6 +26,7 @@ from deltaworks.cli import (
     measuring,
     packages,
     repairing,
+    transferring,
 )
 from deltaworks.errors import AppError, CancelledError
 from deltaworks.product import DISPLAY_NAME, VERSION
@@ -74,6 +75,7 @@ for command in (
     making.rebuild,
     making.merge,
     extracting.extract_lora,
+    transferring.transfer,
     repairing.repair,
     measuring.evaluate,
     measuring.sweep,

@@ -23,6 +23,7 @@ from deltaworks.checkpoints import content_hash, open_checkpoint
 from deltaworks.checkpoints.head import HEAD_FOLDER, save_head
 from deltaworks.checkpoints.staging import check_space, publish_folder, refuse_existing
 from deltaworks.engine.environment import versions
+from deltaworks.engine.faults import from_system
 from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import FileError
@@ -92,8 +93,10 @@ def run_grow(recipe: GrowRecipe, control: JobControl, *, resume: bool = False) -
         report = _grow(recipe, inputs, partial, control)
         shutil.rmtree(partial / WORK)
         publish_folder(partial, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise from_system(error, str(target)) from error
         raise
     seconds = {"total": round(time.perf_counter() - started, 3)}
     return Report(

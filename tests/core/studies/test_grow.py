@@ -406,3 +406,19 @@ def test_a_removed_task_leaves_what_a_run_without_it_makes(
     with pytest.raises(OptionError, match="cannot forget one"):
         remove_task(tmp_path / "ridge", "cold", tmp_path / "more", JobControl())
     assert not (tmp_path / "more").exists()
+
+
+def test_a_full_disk_is_told_in_one_sentence(
+    growing: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import os
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("deltaworks.studies.grow._save_task", full)
+    with pytest.raises(AppError, match="grown"):
+        run(growing(baselines="none"))
+
+    assert list(tmp_path.iterdir()) == []

@@ -31,9 +31,9 @@ from deltaworks.recipes.schema import (
     Setting,
     SweepRecipe,
 )
+from deltaworks_gui.pages.workbench_forms import MergeResult
 from deltaworks_gui.pages.workbench_state import (
     Chosen,
-    MergeResult,
     WorkbenchState,
     infos_of,
     reads_texts,

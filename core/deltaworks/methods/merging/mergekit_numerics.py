@@ -2,8 +2,8 @@
 
 In ``mergekit-0.1.5`` numerics most methods stream and round where mergekit rounds. The ones
 here also need its norms and dot products, so they see whole tensors, in the dtype that
-mergekit computes in. Written from the merging specification, 3.2 and 3.3, and
-from outputs of mergekit 0.1.5; the order of operations is part of the result.
+mergekit computes in. Written from the merging specification, 3.2, and from outputs of
+mergekit 0.1.5; the order of operations is part of the result.
 """
 
 from __future__ import annotations

@@ -149,7 +149,8 @@ class _Together:
 def spread_once(deltas: Floats, out: Floats) -> None:
     """Write the variance over the experts, in float64 and rounded once, as torch does."""
     if len(deltas) == _PAIR:
-        wide = np.subtract(deltas[0], deltas[1], dtype=np.float64)
+        wide, other = deltas[0].astype(np.float64), deltas[1].astype(np.float64)
+        np.subtract(wide, other, out=wide)
         np.multiply(wide, 0.5, out=wide)
         np.multiply(wide, wide, out=wide)
         np.copyto(out, wide, casting="same_kind")

@@ -208,7 +208,7 @@ def test_the_page_shows_every_kind_of_recipe() -> None:
     assert kinds == {
         *("compress", "sweep", "merge", "repair", "repair-sweep", "rebuild", "evaluate"),
         "extract",
-        *("grow", "fuse", "compare-merges", "channel-merge", "mergekit"),
+        *("grow", "fuse", "transfer", "compare-merges", "channel-merge", "mergekit"),
     }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,11 @@ def larger(folder: Path, like: Path, **changes: Any) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     rng = torch.Generator().manual_seed(5)
     d, f, half = config["hidden_size"], config["intermediate_size"], config["hidden_size"] // 2
-    shapes = {"model.embed_tokens": (96, d), "lm_head": (96, d), "model.norm": (d,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens": (96, d),
+        "lm_head": (96, d),
+        "model.norm": (d,),
+    }
     for block in range(config["num_hidden_layers"]):
         at = f"model.layers.{block}"
         shapes |= {f"{at}.self_attn.{one}_proj": (d, d) for one in "qo"}
@@ -338,3 +343,58 @@ def test_sensitivities_take_eight_bytes_a_weight_and_one_gradient(make: Make, so
 
     assert found == 4 * (model.n_parameters + kept + 96 * 48)
     assert found < 8 * model.n_parameters + 4 * 96 * 48
+
+
+def header_only(folder: Path, like: Path, width: int, inner: int, depth: int) -> Path:
+    """A Llama-2 of real size: its header, and a hole where the numbers would be."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens": (32000, width),
+        "lm_head": (32000, width),
+    }
+    shapes["model.norm"] = (width,)
+    for block in range(depth):
+        layer = f"model.layers.{block}"
+        shapes |= {f"{layer}.self_attn.{one}_proj": (width, width) for one in "qkvo"}
+        shapes |= {f"{layer}.mlp.{one}_proj": (inner, width) for one in ("gate", "up")}
+        shapes |= {f"{layer}.mlp.down_proj": (width, inner)}
+        shapes |= {f"{layer}.{one}_layernorm": (width,) for one in ("input", "post_attention")}
+    folder.mkdir()
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copy(like / name, folder / name)
+    header: dict[str, Any] = {}
+    at = 0
+    for name, shape in shapes.items():
+        end = at + 2 * math.prod(shape)
+        header[f"{name}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, end]}
+        at = end
+    raw = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        file.truncate(8 + len(raw) + at)
+    return folder
+
+
+def test_the_plan_of_13b_into_7b_counts_eight_bytes_a_weight(
+    make: Make, tmp_path: Path, tiny_base: Path
+) -> None:
+    large = header_only(tmp_path / "13b", tiny_base, 5120, 13824, 40)
+    small = header_only(tmp_path / "7b", tiny_base, 4096, 11008, 32)
+    options = {"rank": 16, "alpha": 16.0}
+    recipe = make(
+        source={"path": str(large)},
+        target={"path": str(small)},
+        setting={"method": "seeking", "options": options},
+        merged=False,
+    )
+
+    peaks = {item.id: item.peak_bytes for item in plan_transfer(recipe).items}
+
+    embedding, blocks = 32000 * 5120, 40 * (4 * 5120**2 + 3 * 5120 * 13824)
+    weights = 2 * embedding + blocks + 81 * 5120
+    assert weights == 13_015_864_320
+    assert peaks["sensitivity"] == 4 * (weights + blocks + embedding)  # 103 GB, not 156
+    assert peaks["sensitivity"] < 8 * weights
+    factors = 32 * 16 * (4 * 2 * 4096 + 3 * (4096 + 11008))
+    assert factors == 39_976_960
+    arms = 5  # the starts, and four arms' changes
+    assert peaks["gaussian"] == 4 * (6_738_415_616 + 4 * factors) + 4 * factors * arms

@@ -49,7 +49,7 @@ def measure_family(
 
     def read(item: WorkItem) -> list[Words]:
         rows = slice(*item.rows) if item.rows else None
-        return [_float(job, source, rows) for source in _sources(job, tasks[item.tensor])]
+        return [_float(job, source, rows) for source in _sources(tasks[item.tensor])]
 
     def add(item: WorkItem, products: Products) -> None:
         layer = tasks[item.tensor].layer
@@ -77,11 +77,10 @@ def _measured(job: MergeJob) -> Iterator[MergeTask]:
             yield task
 
 
-def _sources(job: MergeJob, task: MergeTask) -> list[Source]:
+def _sources(task: MergeTask) -> list[Source]:
     """Give the base's tensor and the models', whether or not the method looks at the base."""
     first = task.sources[0]
     base = task.base or replace(first, model=BASE, name=task.info.name.split(".", 1)[1])
-    del job
     return [base, *task.sources]
 
 
@@ -91,8 +90,8 @@ def _items(job: MergeJob, task: MergeTask) -> Iterator[WorkItem]:
     step = info.shape[0] if info.shape else 1
     if info.n_elements > _PIECE:
         step = max(1, _PIECE * info.shape[0] // info.n_elements)
-    width = sum(job.models.opened[s.model].info(s.name).nbytes for s in _sources(job, task))
-    for start in range(0, max(1, info.shape[0] if info.shape else 1), step):
+    width = sum(job.models.opened[s.model].info(s.name).nbytes for s in _sources(task))
+    for start in range(0, info.shape[0] if info.shape else 1, step):
         rows = (start, min(start + step, info.shape[0])) if info.shape else None
         share = (rows[1] - rows[0]) / info.shape[0] if rows else 1.0
         read = int(width * share)

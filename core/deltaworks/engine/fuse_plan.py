@@ -113,7 +113,7 @@ class FuseJob:
 
     def plan(self) -> Plan:
         """Say what will be read, written and held."""
-        output = self._output()
+        output = self.output()
         listed = " and ".join(filter(None, (", ".join(self.labels[:-1]), self.labels[-1])))
         return Plan(
             title=f"Fuse the vision of {listed}",
@@ -127,7 +127,8 @@ class FuseJob:
             ),
         )
 
-    def _output(self) -> OutputPlan:
+    def output(self) -> OutputPlan:
+        """Say what will be written."""
         n_bytes = sum(task.info.nbytes for task in self.merge.tasks.values())
         side = (path.stat().st_size for path in self.parts[0].model.side_files.values())
         extra = _SIDE_BYTES + sum(side) + 200 * len(self.merge.tasks)
@@ -157,7 +158,7 @@ def open_fuse(recipe: FuseRecipe, open_files: ExitStack, *, resume: bool = False
     parts = _parts(models, faults)
     names = [display_name(one.model.path, one.model.name) for one in recipe.models]
     labels = {BASE: "the base", **dict(enumerate(distinct(names)))}
-    faults += _misfits(recipe, base, models, parts, labels)
+    faults += _misfits(base, models, parts, labels)
     checks.raise_together(faults)
     views = {BASE: base, **{n: _language(base, one) for n, one in enumerate(parts)}}
     tokens = fused_tokens(views, [one.image_token for one in parts], labels)
@@ -179,7 +180,7 @@ def open_fuse(recipe: FuseRecipe, open_files: ExitStack, *, resume: bool = False
         (*tokens.notes, *notes),
     )
     if not resume:
-        faults += checks.check_space(merge.target, job._output().bytes_high)
+        faults += checks.check_space(merge.target, job.output().bytes_high)
     checks.raise_together(faults)
     return job
 
@@ -240,14 +241,12 @@ def _parts(models: Sequence[Checkpoint], faults: list[AppError]) -> list[LlavaPa
 
 
 def _misfits(
-    recipe: FuseRecipe,
     base: Checkpoint,
     models: Sequence[Checkpoint],
     parts: Sequence[LlavaParts],
     labels: Mapping[int, str],
 ) -> Iterator[AppError]:
     """Name the first difference between each language model and the base."""
-    del recipe
     if base.config.get("model_type") == "llava":
         yield MismatchError(
             "is a LLaVA model, not a language model",

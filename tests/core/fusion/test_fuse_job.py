@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ import torch
 
 from deltaworks.checkpoints import open_checkpoint
 from deltaworks.engine.reports import Report
-from deltaworks.errors import AppError, MismatchError, OptionError
+from deltaworks.errors import AppError, CancelledError, MismatchError, OptionError
+from deltaworks.progress import Event, JobControl, Progress
 from deltaworks.recipes import parse_recipe
-from deltaworks.studies.jobs import plan_job
+from deltaworks.studies.jobs import plan_job, run_job
 
 Fuse = Callable[..., Report]
 Tensors = Callable[[Path], dict[str, Any]]
@@ -281,3 +284,67 @@ def test_several_faults_are_told_together(kin: Any, fuse: Fuse, tmp_path: Path) 
 
     with pytest.raises(AppError, match=r"llava_next(.|\n)*listed twice|listed twice(.|\n)*"):
         fuse(kin.base, [odd, kin.a, kin.a], tmp_path / "out")
+
+
+# --- stopping -------------------------------------------------------------------------------
+
+
+_KILLED = """
+import json, os, sys
+from deltaworks.progress import JobControl, Progress
+from deltaworks.recipes import parse_recipe
+from deltaworks.studies.jobs import run_job
+
+def report(event):
+    if isinstance(event, Progress) and event.total and event.done > 0.7 * event.total:
+        os._exit(9)
+
+run_job(parse_recipe(json.loads(sys.argv[1])), JobControl(report=report))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_fusion_goes_on_and_has_the_same_bytes(
+    kin: Any, fused: Path, tmp_path: Path
+) -> None:
+    document = {
+        "kind": "fuse",
+        "base": {"path": str(kin.base)},
+        "models": [{"model": {"path": str(kin.a)}}, {"model": {"path": str(kin.b)}}],
+        "output": str(tmp_path / fused.name),
+        "threads": 1,
+    }
+    words = [sys.executable, "-c", _KILLED, json.dumps(document)]
+    killed = subprocess.run(words, capture_output=True, check=False)
+    assert killed.returncode == 9
+    assert any(".partial-" in path.name for path in tmp_path.iterdir())
+
+    run_job(parse_recipe(document), JobControl(), resume=True)
+
+    again, first = (
+        {path.relative_to(one): path.read_bytes() for path in one.rglob("*") if path.is_file()}
+        for one in (tmp_path / fused.name, fused)
+    )
+    assert again == first
+    assert [path.name for path in tmp_path.iterdir()] == [fused.name]
+
+
+def test_a_stopped_fusion_leaves_nothing(kin: Any, tmp_path: Path) -> None:
+    control = JobControl()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage.startswith("tensors"):
+            control.cancelled.set()
+
+    control.report = stop
+    recipe = parse_recipe(
+        {
+            "kind": "fuse",
+            "base": {"path": str(kin.base)},
+            "models": [{"model": {"path": str(kin.a)}}, {"model": {"path": str(kin.b)}}],
+            "output": str(tmp_path / "out"),
+        }
+    )
+    with pytest.raises(CancelledError):
+        run_job(recipe, control)
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from deltaworks.recipes.schema import (
     RebuildRecipe,
     RepairRecipe,
     Setting,
+    TransferRecipe,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ _HOW = {"device": "cpu", "memory_bytes": 256_000_000, "threads": 0}
 
 
 def lasting_recipe(
-    recipe: CompressRecipe | FuseRecipe | MergeRecipe | RebuildRecipe | RepairRecipe,
+    recipe: CompressRecipe
+    | FuseRecipe
+    | MergeRecipe
+    | RebuildRecipe
+    | RepairRecipe
+    | TransferRecipe,
 ) -> dict[str, Any]:
     """Give the recipe as it is stored inside the artefact.
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from deltaworks.checkpoints.writer import ModelWriter
 from deltaworks.engine.model_output import checksum
+from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.engine.reports import Artefact
 from deltaworks.engine.transfer_types import TransferJob
 from deltaworks.methods.transfer.record import Factors
 from deltaworks.progress import JobControl
-from deltaworks.recipes import dump_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,7 @@ def write_model(
     side: dict[str, Path | bytes] = {
         name: path for name, path in job.target.side_files.items() if name not in _LEFT_OUT
     }
-    recipe = json.dumps(dump_recipe(job.recipe), separators=(",", ":"))
+    recipe = json.dumps(lasting_recipe(job.recipe), separators=(",", ":"))
     metadata = {"format": "pt", "deltaworks_recipe": recipe}
     pieces: dict[str, list[tuple[int, str]]] = {}
     with ModelWriter(

@@ -19,6 +19,7 @@ _PARENT_KEYS = {
     "repair": ("tuned",),
     "rebuild": ("delta",),
     "extract": ("expert",),
+    "transfer": ("target", "source"),
 }
 """Which inputs of a recipe an artefact descends from, beside its base."""
 

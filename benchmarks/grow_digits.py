@@ -25,7 +25,8 @@ import numpy.typing as npt
 from deltaworks.methods.continual.sotu import SotuOptions
 from deltaworks.progress import JobControl
 from deltaworks.studies.grow_record import GrowResult
-from deltaworks.studies.grow_stream import Course, Task, run_stream
+from deltaworks.studies.grow_stream import run_stream
+from deltaworks.studies.grow_types import Course, Task
 from deltaworks.training.backbones import Tuning, tune
 
 DROP_RATES = (0.5, 0.7, 0.8, 0.95)

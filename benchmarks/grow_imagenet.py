@@ -21,7 +21,8 @@ import numpy as np
 
 from deltaworks.methods.continual.sotu import SotuOptions
 from deltaworks.progress import Event, JobControl, Measured
-from deltaworks.studies.grow_stream import Course, Task, run_stream
+from deltaworks.studies.grow_stream import run_stream
+from deltaworks.studies.grow_types import Course, Task
 from deltaworks.training.backbones import Tuning
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

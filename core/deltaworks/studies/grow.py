@@ -33,7 +33,8 @@ from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.naming import display_name
 from deltaworks.recipes.schema import GrowRecipe
 from deltaworks.studies.grow_inputs import GrowInputs, make_tasks, read_inputs
-from deltaworks.studies.grow_stream import Course, Grown, Task, run_stream
+from deltaworks.studies.grow_stream import run_stream
+from deltaworks.studies.grow_types import Course, Grown, Task
 from deltaworks.training.backbones import Tuning, put_weights, weights_of
 
 BACKBONE, TASKS, RECORD = "backbone", "tasks", "grow.json"

@@ -17,7 +17,7 @@ from deltaworks.methods.continual.sotu import SotuOptions
 from deltaworks.options import read_options
 from deltaworks.recipes.naming import display_name, distinct
 from deltaworks.recipes.schema import GrowRecipe, GrowTask
-from deltaworks.studies.grow_stream import Task
+from deltaworks.studies.grow_types import Task
 from deltaworks.training.backbones import Weights, weights_of
 
 if TYPE_CHECKING:

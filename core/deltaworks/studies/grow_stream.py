@@ -7,25 +7,24 @@ own runs through the same code as a job.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deltaworks.methods.continual.sotu import Classifier, SotuOptions, Statistics, thin, widen
+from deltaworks.methods.continual.sotu import thin
 from deltaworks.methods.method import TensorSpec
-from deltaworks.numerics.heads import ClassMeans, Head, Ridge
-from deltaworks.numerics.ridge import STRENGTHS
+from deltaworks.numerics.heads import ClassMeans, Head
 from deltaworks.progress import Event, JobControl, Measured, Progress
+from deltaworks.studies.grow_arms import Judge, LateRidge, variants_of
 from deltaworks.studies.grow_changes import change_facts
-from deltaworks.studies.grow_record import Arm, GrowResult, Row, StoredTask
+from deltaworks.studies.grow_record import GrowResult, Row, StoredTask
+from deltaworks.studies.grow_types import Course, Grown, Joined, Task
 from deltaworks.training.backbones import (
     Backbone,
     Examples,
     LinearHead,
-    Tuning,
     Weights,
     features_of,
     put_weights,
@@ -35,72 +34,6 @@ from deltaworks.training.backbones import (
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-Baselines = Literal["all", "untrained", "none"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task of the stream.
-
-    Args:
-        name: of the task, unlike all others.
-        number: that its masks are drawn with, unlike all others.
-        classes: numbers of the classes that it brings; none where it has no data.
-        train: its examples, or None.
-        test: what is asked about its classes, or None.
-        tuned: gives the weights of a finished fine-tune, in place of training.
-    """
-
-    name: str
-    number: int
-    classes: tuple[int, ...]
-    train: Examples | None
-    test: Examples | None
-    tuned: Callable[[], Weights] | None = None
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a stream is run.
-
-    Args:
-        options: of SoTU.
-        tuning: of every task.
-        seed: of masks, heads, orders and projections.
-        classifiers: to measure with; statistics likewise. Those of ``options`` by default.
-        statistics: when class statistics are computed.
-        drop_rates: further ones to measure.
-        rescaled: also measure with rescaling.
-        baselines: ``untrained`` leaves sequential and joint training out.
-        projection_scale: of the ridge's random projection.
-        strengths: of ridge that are tried.
-    """
-
-    options: SotuOptions
-    tuning: Tuning
-    seed: int = 0
-    classifiers: tuple[Classifier, ...] = ()
-    statistics: tuple[Statistics, ...] = ()
-    drop_rates: tuple[float, ...] = ()
-    rescaled: bool = False
-    baselines: Baselines = "all"
-    projection_scale: float = 1.0
-    strengths: Sequence[float] = STRENGTHS
-
-
-@dataclass(frozen=True)
-class Grown:
-    """What comes out of a stream.
-
-    Args:
-        result: all measures.
-        weights: of the merged backbone.
-        head: the classifier that was asked for; None where no task had data.
-    """
-
-    result: GrowResult
-    weights: Weights
-    head: Head | None
 
 
 def run_stream(
@@ -127,66 +60,6 @@ def run_stream(
     return _Stream(backbone, tasks, course, control, work, class_names, keep).run()
 
 
-class _Variant:
-    """One arm that merges: a running sum, and heads that learn along."""
-
-    def __init__(
-        self, name: str, title: str, options: SotuOptions | None, *, is_average: bool = False
-    ) -> None:
-        self.id, self.title, self.options, self.is_average = name, title, options, is_average
-        self.total: Weights = {}
-
-    def add(self, delta: Weights, specs: dict[str, TensorSpec], number: int) -> None:
-        if self.options is None:
-            return
-        for name, one in delta.items():
-            values = thin(one, specs[name], number, self.options)
-            piece = widen(values, specs[name], number, self.options)
-            if name in self.total:
-                self.total[name] += piece
-            else:
-                self.total[name] = piece
-
-    def weights(self, base: Weights, n_tasks: int) -> Weights:
-        if self.options is None or not self.total:
-            return base
-        scale = np.float32(1.0 / n_tasks if self.is_average else self.options.scale)
-        return {name: one + scale * self.total[name] for name, one in base.items()}
-
-
-class _Judge:
-    """Accuracies of one arm with one classifier and one kind of statistics."""
-
-    def __init__(self, name: str, title: str, classifier: str, statistics: str) -> None:
-        self.id, self.title = name, title
-        self.classifier, self.statistics = classifier, statistics
-        self.matrix: list[Row] = []
-        self.curve: list[float | None] = []
-        self.head: Head | None = None
-
-    def skip(self, n_tasks: int) -> None:
-        self.matrix.append((None,) * n_tasks)
-        self.curve.append(None)
-
-    def note(self, right: Sequence[npt.NDArray[np.bool_] | None]) -> None:
-        """Keep which test examples were right, task by task; None for tasks to come."""
-        self.matrix.append(
-            tuple(None if one is None or not len(one) else float(one.mean()) for one in right)
-        )
-        every = np.concatenate([np.zeros(0, bool), *[one for one in right if one is not None]])
-        self.curve.append(float(every.mean()) if len(every) else None)
-
-    def arm(self) -> Arm:
-        return Arm(
-            self.id,
-            self.title,
-            self.classifier,
-            self.statistics,
-            tuple(self.matrix),
-            tuple(self.curve),
-        )
-
-
 class _Stream:
     """One stream while it runs."""
 
@@ -210,8 +83,8 @@ class _Stream:
         options = course.options
         self._classifiers = course.classifiers or (options.classifier,)
         self._statistics = course.statistics or (options.statistics,)
-        self._variants = _variants(course)
-        self._judges: dict[tuple[str, str, str], _Judge] = {}
+        self.variants_of = variants_of(course)
+        self._judges: dict[tuple[str, str, str], Judge] = {}
         self._width = 0
         self._notes: list[str] = []
         self._done, self._total = 0, self._n_units()
@@ -220,15 +93,15 @@ class _Stream:
         stored = []
         for at, task in enumerate(self._tasks):
             delta = self._delta(at, task)
-            for variant in self._variants:
+            for variant in self.variants_of:
                 variant.add(delta, self._specs, task.number)
             stored.append(self._stored(task, delta))
-            for variant in self._variants:
+            for variant in self.variants_of:
                 self._step(f"{task.name} · measuring {variant.title}")
                 put_weights(self._backbone, variant.weights(self._base, at + 1))
                 self._measure(variant.id, variant.title, at)
         self._trained_baselines()
-        main = self._variants[0]
+        main = self.variants_of[0]
         weights = main.weights(self._base, len(self._tasks))
         put_weights(self._backbone, weights)
         options = self._course.options
@@ -300,10 +173,10 @@ class _Stream:
 
     # --- measuring --------------------------------------------------------------------------
 
-    def _judge(self, name: str, title: str, classifier: str, statistics: str) -> _Judge:
+    def _judge(self, name: str, title: str, classifier: str, statistics: str) -> Judge:
         key = (name, classifier, statistics)
         if key not in self._judges:
-            self._judges[key] = _Judge(name, title, classifier, statistics)
+            self._judges[key] = Judge(name, title, classifier, statistics)
         return self._judges[key]
 
     def _measure(self, name: str, title: str, at: int) -> None:
@@ -342,7 +215,7 @@ class _Stream:
         if classifier == "class-mean":
             return ClassMeans()
         course, columns = self._course, self._course.options.projection
-        return _LateRidge(columns, course.seed, course.projection_scale, course.strengths)
+        return LateRidge(columns, course.seed, course.projection_scale, course.strengths)
 
     def _test_features(self, at: int) -> list[Floats | None]:
         """Give features of the test examples of all tasks so far; None for the others."""
@@ -355,7 +228,7 @@ class _Stream:
 
     def _ask(
         self,
-        judge: _Judge,
+        judge: Judge,
         test: Sequence[Floats | None],
         predict: Callable[[Floats], Labels],
     ) -> None:
@@ -415,7 +288,7 @@ class _Stream:
         if path.exists():
             head = self._loaded(path, classes)
         else:
-            every = _Joined([task.train for task in self._tasks if task.train is not None])
+            every = Joined([task.train for task in self._tasks if task.train is not None])
             head = self._tune(every, classes, "joint", title="joint")
             _save(path, {**weights_of(self._backbone), **_parts(head)})
         test, known = self._test_features(last), dict[int, Floats]()
@@ -473,7 +346,7 @@ class _Stream:
 
     def _n_units(self) -> int:
         trained = len(self._tasks) + 1 if self._course.baselines == "all" else 0
-        return len(self._tasks) * (1 + len(self._variants)) + trained + 1
+        return len(self._tasks) * (1 + len(self.variants_of)) + trained + 1
 
     def _inside(self, title: str) -> JobControl:
         """Give a control for a training: it says what it does, and counts no work."""
@@ -488,61 +361,6 @@ class _Stream:
     def _step(self, stage: str) -> None:
         self._control.step(Progress(self._done, self._total, stage))
         self._done = min(self._done + 1, self._total)
-
-
-def _variants(course: Course) -> list[_Variant]:
-    """List what is merged and measured beside each other; the one that was asked for first."""
-    options = course.options
-    found = [_Variant("sotu", f"SoTU, drop {options.drop_rate:g}", options)]
-    if course.baselines != "none":
-        dense = options.model_copy(update={"drop_rate": 0.0, "scale": 1.0, "rescale": False})
-        found += [
-            _Variant("frozen", "Frozen base", None),
-            _Variant("dense-sum", "Dense sum", dense),
-            _Variant("dense-average", "Dense average", dense, is_average=True),
-        ]
-    for rate in course.drop_rates:
-        if rate != options.drop_rate:
-            other = options.model_copy(update={"drop_rate": rate})
-            found.append(_Variant(f"sotu-{rate:g}", f"SoTU, drop {rate:g}", other))
-    if course.rescaled:
-        other = options.model_copy(update={"rescale": not options.rescale})
-        word = "not rescaled" if options.rescale else "rescaled"
-        found.append(_Variant(f"sotu-{word.replace(' ', '-')}", f"SoTU, {word}", other))
-    return found
-
-
-class _LateRidge(Ridge):
-    """Ridge that draws its projection when it sees how wide features are."""
-
-    def __init__(self, columns: int, seed: int, scale: float, strengths: Sequence[float]) -> None:
-        super().__init__(None, seed=seed, strengths=strengths)
-        self._columns, self._scale = columns, scale
-
-    def add(self, features: npt.NDArray[Any], labels: Labels) -> None:
-        if self.projection is None and self._columns:
-            drawn = Ridge.drawn(features.shape[1], self._columns, self._seed, scale=self._scale)
-            self.projection = drawn.projection
-        super().add(features, labels)
-
-
-class _Joined:
-    """Examples of several tasks, one after the other."""
-
-    def __init__(self, parts: Sequence[Examples]) -> None:
-        self._parts = parts
-        self.labels: Labels = np.concatenate([one.labels for one in parts])
-        self._ends = np.cumsum([len(one.labels) for one in parts])
-
-    def batch(self, places: Sequence[int]) -> Any:
-        import torch
-
-        pieces = []
-        for place in places:
-            part = int(np.searchsorted(self._ends, place, side="right"))
-            start = int(self._ends[part - 1]) if part else 0
-            pieces.append(self._parts[part].batch([place - start]))
-        return torch.cat(pieces)
 
 
 def _plain(rows: npt.NDArray[np.float64]) -> tuple[Row, ...]:

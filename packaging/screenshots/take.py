@@ -36,6 +36,7 @@ NAMES = (
     "results-running",
     "jobs",
     "results",
+    "results-merges",
 )
 WIDTH, HEIGHT = 1280, 800
 COLOURS = 256
@@ -157,6 +158,14 @@ def tell(camera: Camera) -> None:
     camera.wait("the sweep", lambda: not queue.busy, 2400)
     camera.rest(1.0)
     camera.take("results")
+
+    window.show_page("Workbench")
+    press("OpSwitch_merge")
+    press("btn_compare_all")
+    camera.wait("the comparison", lambda: not queue.busy, 2400)
+    window.space.jobs.close()
+    camera.rest(8.0)  # the banner says the same and goes
+    camera.take("results-merges")
 
 
 def _button(window: MainWindow, name: str) -> QAbstractButton:

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test test-slow test-gpu faults check format fuse-tiny transfer-tiny bench clean setup
+.PHONY: run test test-slow test-gpu faults check format fuse-tiny grow-digits transfer-tiny bench clean setup
 
 setup: $(STAMP)
 
@@ -45,6 +45,10 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# A stream of five digit tasks over three seeds, with every baseline.
+grow-digits: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grow_digits.py $(ARGS)
 
 # Two tiny LLaVA models, trained, fused and measured; some five minutes.
 fuse-tiny: $(STAMP)

@@ -22,7 +22,8 @@ import zstandard
 from safetensors.torch import load_file
 
 from deltaworks.methods.compression.lossless import METHOD, LosslessOptions, encode, restore
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import dtype_name, tensor_words
 
 Words = np.ndarray[Any, np.dtype[np.uint16]]

@@ -18,7 +18,8 @@ import torch
 
 from deltaworks.methods import compression_method
 from deltaworks.methods.compression import triples
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.low_rank import Svd
 
 _HEAD, _STRENGTH = 64, 8.0

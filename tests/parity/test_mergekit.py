@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.rounding import Arithmetic
 
 GOLDENS = Path(__file__).with_name("mergekit-0.1.5.safetensors")

@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 
 from deltaworks.methods import safety_method
-from deltaworks.methods.method import Repaired, RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
+from deltaworks.methods.safety_record import Repaired, RepairInputs
 
 GOLDENS = Path(__file__).with_name("safety-authors.safetensors")
 

@@ -40,7 +40,7 @@ from deltaworks.progress import JobControl, Progress, Warned
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts
+    from deltaworks.methods.compression_record import Parts
 
 
 _OF_DAMAGED_PARTS = (

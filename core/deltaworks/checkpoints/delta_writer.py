@@ -48,7 +48,7 @@ from deltaworks.product import VERSION
 from deltaworks.progress import JobControl
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Parts
+    from deltaworks.methods.compression_record import Parts
 
 _STORED_AS = {
     dtype: name for name, dtype in NUMPY_DTYPE.items() if name not in {"BF16", "F8_E4M3", "F8_E5M2"}

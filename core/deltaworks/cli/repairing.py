@@ -17,7 +17,7 @@ from deltaworks.errors import OptionError
 
 if TYPE_CHECKING:
     from deltaworks.engine.reports import Report
-    from deltaworks.methods.method import SafetyMethod
+    from deltaworks.methods.safety_record import SafetyMethod
     from deltaworks.studies.trials import Sweep
 
 TRADEOFF, LAYERS = "tradeoff.png", "layers.png"

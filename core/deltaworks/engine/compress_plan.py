@@ -33,7 +33,7 @@ from deltaworks.recipes.naming import delta_name, display_name, distinct, settin
 from deltaworks.recipes.schema import CompressRecipe, Setting
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import CompressionMethod
+    from deltaworks.methods.compression_record import CompressionMethod
 
 EXACT = COMPRESSION["lossless"]
 """Stores what a lossy method leaves alone."""

@@ -14,7 +14,8 @@ from deltaworks.checkpoints.hashes import tensor_hash
 from deltaworks.engine.compress_plan import EXACT, Choice, TensorTask
 from deltaworks.engine.faults import placed
 from deltaworks.errors import CancelledError, NotFiniteError
-from deltaworks.methods.method import CompressionMethod, Parts, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import CompressionMethod, Parts, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.words import tensor_words, words_tensor
 

@@ -32,7 +32,8 @@ from deltaworks.engine.plan_types import OutputPlan, Plan, WorkItem
 from deltaworks.engine.reports import Artefact, Report, TensorReport
 from deltaworks.errors import AppError, MismatchError
 from deltaworks.methods.compression.triples import triples_of
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe
 from deltaworks.recipes.naming import display_name

@@ -19,7 +19,8 @@ from deltaworks.calibration.store import Writer, key_of, read_index, read_tensor
 from deltaworks.engine.calibrating import counting, sequences_for, threads
 from deltaworks.engine.environment import n_workers
 from deltaworks.engine.plan_types import WorkItem
-from deltaworks.methods.method import Fit, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import Fit, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.training.scales import Direction, train_scales
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from deltaworks.formatting import size
 from deltaworks.methods import merging_method
 from deltaworks.methods.fusion.overhead import BranchCost, Overhead, language_shape, overhead_of
 from deltaworks.methods.fusion.visionfuse import METHOD, VisionFuseOptions
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import read_options
 from deltaworks.recipes.naming import display_name, distinct
 from deltaworks.recipes.resolving import Known, check_patterns

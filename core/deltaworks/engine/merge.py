@@ -33,7 +33,8 @@ from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import NotFiniteError
-from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs, MergingMethod
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.stored import Stored
 from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor

@@ -17,14 +17,10 @@ from deltaworks.engine.pipeline import Steps, Tally, run_pipeline
 from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.prefetching import prefetch
 from deltaworks.methods import compression_method
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.methods.merging.pre_sparsify import sparsified
-from deltaworks.methods.method import (
-    CompressionMethod,
-    MergeExpert,
-    MergeInputs,
-    MergeSurvey,
-    TensorSpec,
-)
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs, MergeSurvey
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import words_tensor
 from deltaworks.options import Options, read_options
 from deltaworks.progress import JobControl

@@ -28,7 +28,8 @@ from deltaworks.engine.plan_types import WorkItem
 from deltaworks.engine.prefetching import prefetch
 from deltaworks.engine.provenance import lasting_recipe
 from deltaworks.errors import AppError, CancelledError, NotFiniteError
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import tensor_words, torch_dtype, words_tensor
 from deltaworks.progress import JobControl
 from deltaworks.recipes.schema import MergeRecipe

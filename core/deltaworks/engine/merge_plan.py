@@ -28,7 +28,7 @@ from deltaworks.engine.merge_vocabulary import Alignment, align
 from deltaworks.engine.plan_types import Check, OutputPlan, Plan, WorkItem
 from deltaworks.errors import AppError, OptionError
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.recipes.resolving import check_patterns
 from deltaworks.recipes.schema import MergeRecipe
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from deltaworks.engine.merge_tasks import promoted
 from deltaworks.errors import NotFiniteError
-from deltaworks.methods.method import Fill, StreamInputs, TensorSpec
+from deltaworks.methods.merging_record import Fill, StreamInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.rounding import FLOAT32, Arithmetic, Floats, is_finite, narrow

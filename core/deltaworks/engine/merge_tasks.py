@@ -12,7 +12,7 @@ from deltaworks.engine.merge_types import MergeTask, Source
 from deltaworks.errors import AppError, MismatchError
 from deltaworks.methods.merging import MERGING
 from deltaworks.methods.merging.mergekit_numerics import in_mergekits_order
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options, read_options
 from deltaworks.recipes.mergekit_methods import required_options
 from deltaworks.recipes.resolving import Known, Models, ResolvedTensor, resolve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deltaworks.checkpoints.tensors import TensorInfo
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options
 
 

@@ -33,7 +33,7 @@ from deltaworks.engine.repair_statistics import Statistics, inputs_facts
 from deltaworks.engine.repair_types import RepairJob, RepairTask
 from deltaworks.engine.reports import Artefact, Report
 from deltaworks.errors import MismatchError
-from deltaworks.methods.method import Repaired
+from deltaworks.methods.safety_record import Repaired
 from deltaworks.numerics.words import tensor_words
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe

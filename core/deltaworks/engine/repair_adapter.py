@@ -21,7 +21,8 @@ from deltaworks.engine.execution import Run
 from deltaworks.engine.repair_facts import REPORT_FILE, repair_facts, side_files
 from deltaworks.engine.repair_layers import read_words, tensors_of
 from deltaworks.engine.repair_types import RepairJob
-from deltaworks.methods.method import Repaired, RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
+from deltaworks.methods.safety_record import Repaired, RepairInputs
 
 if TYPE_CHECKING:
     from torch import Tensor

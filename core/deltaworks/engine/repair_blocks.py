@@ -20,7 +20,7 @@ from deltaworks.engine.repair_layers import (
 )
 from deltaworks.engine.repair_statistics import Statistics, device_of, told
 from deltaworks.engine.repair_types import RepairJob
-from deltaworks.methods.method import Repaired
+from deltaworks.methods.safety_record import Repaired
 
 if TYPE_CHECKING:
     from torch import Tensor

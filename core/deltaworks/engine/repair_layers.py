@@ -11,7 +11,8 @@ import numpy as np
 from deltaworks.engine.prefetching import prefetch
 from deltaworks.engine.repair_types import RepairJob, RepairTask
 from deltaworks.errors import NotFiniteError
-from deltaworks.methods.method import Repaired, RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
+from deltaworks.methods.safety_record import Repaired, RepairInputs
 from deltaworks.numerics.words import torch_dtype, words_tensor
 
 if TYPE_CHECKING:

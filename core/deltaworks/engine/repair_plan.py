@@ -19,7 +19,8 @@ from deltaworks.engine.repair_types import RepairJob, RepairTask
 from deltaworks.errors import AppError, FileError, OptionError
 from deltaworks.formatting import size
 from deltaworks.methods import safety_method
-from deltaworks.methods.method import OptionalModel, SafetyMethod, Statistic, Texts
+from deltaworks.methods.method import Statistic
+from deltaworks.methods.safety_record import OptionalModel, SafetyMethod, Texts
 from deltaworks.options import Options, read_options
 from deltaworks.recipes.schema import RepairRecipe
 

@@ -10,7 +10,8 @@ from typing import Literal
 from deltaworks.checkpoints.adapter import AdapterCheckpoint
 from deltaworks.checkpoints.checkpoint import Checkpoint
 from deltaworks.checkpoints.tensors import TensorInfo
-from deltaworks.methods.method import OptionalModel, SafetyMethod, Statistic
+from deltaworks.methods.method import Statistic
+from deltaworks.methods.safety_record import OptionalModel, SafetyMethod
 from deltaworks.options import Options
 from deltaworks.recipes.schema import RepairRecipe
 

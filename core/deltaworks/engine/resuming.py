@@ -19,7 +19,7 @@ from deltaworks.engine.journal import Entry, Rests
 from deltaworks.engine.provenance import output_recipe
 from deltaworks.engine.reports import Artefact, Sizes, TensorReport
 from deltaworks.errors import AppError
-from deltaworks.methods.method import Parts
+from deltaworks.methods.compression_record import Parts
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.errors import OptionError
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.methods.continual import CONTINUAL
 from deltaworks.methods.fusion import FUSION
 from deltaworks.methods.merging import MERGING
-from deltaworks.methods.method import CompressionMethod, M, MergingMethod, Method, SafetyMethod
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import M, Method
+from deltaworks.methods.safety_record import SafetyMethod
 from deltaworks.methods.transfer import TRANSFER
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deltaworks.methods.method import MergingMethod, Method
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Method
 from deltaworks.options import OptionInfo, Options, describe
 
 BEGIN = "<!-- options -->"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deltaworks.errors import MismatchError, NotFiniteError, OptionError
-from deltaworks.methods.method import Fill, MergeInputs, StreamInputs, TensorSpec
+from deltaworks.methods.merging_record import Fill, MergeInputs, StreamInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.rounding import Arithmetic, Floats, is_finite
 from deltaworks.numerics.stored import Stored

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.seeds import rng_for
 from deltaworks.options import describe
 

@@ -32,7 +32,7 @@ from deltaworks.studies.comparison_table import as_markdown
 from deltaworks.studies.defaults import default_settings
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import CompressionMethod
+    from deltaworks.methods.compression_record import CompressionMethod
     from deltaworks.studies.measuring import Measurer
 
 RECORD, TABLE = "comparison.json", "comparison.md"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deltaworks.methods.merging import MERGING
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.recipes.schema import MergeSetting, Setting
 
 _GRIDS: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.recipes.naming import slug
 from deltaworks.recipes.schema import ContestRecipe, MergeInput, MergeRecipe, MergeSetting, Setting
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deltaworks.engine.merge_fan import FanModel
-    from deltaworks.methods.method import MergingMethod
+    from deltaworks.methods.merging_record import MergingMethod
 
 
 def merge_facts(method: MergingMethod, models: Sequence[FanModel]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.recipes.schema import MergeSetting
 from deltaworks.studies.coefficient_search import Search, as_options, axes_of
 from deltaworks.studies.contest_record import Entry, SearchTrial

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deltaworks.methods.compression import COMPRESSION
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.options import describe
 from deltaworks.recipes.schema import Keep, ModelRef, Setting, SweepRecipe
 

@@ -12,7 +12,7 @@ from deltaworks.engine.plan_types import Plan
 from deltaworks.engine.repair_plan import unlocked_by
 from deltaworks.errors import FileError, OptionError
 from deltaworks.methods import SAFETY, safety_method
-from deltaworks.methods.method import SafetyMethod
+from deltaworks.methods.safety_record import SafetyMethod
 from deltaworks.options import describe, read_options
 from deltaworks.recipes.naming import display_name, setting_labels, slug
 from deltaworks.recipes.schema import RepairRecipe, RepairSources, RepairSweepRecipe, Setting

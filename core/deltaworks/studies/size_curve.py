@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.engine.compress_plan import CompressJob, ExpertJob, TensorTask, open_compress
 from deltaworks.errors import OptionError
 from deltaworks.methods import compression_method
-from deltaworks.methods.method import SizeOption, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import SizeOption, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import words_tensor
 from deltaworks.options import read_options
 from deltaworks.recipes.schema import CompressRecipe, Setting
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import CompressionMethod
+    from deltaworks.methods.compression_record import CompressionMethod
     from deltaworks.progress import JobControl
 
 SAMPLE = 1 << 21

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from deltaworks.methods.merging.taxonomy import CLASSES, members, needs_text, repeats_text
-from deltaworks.methods.method import MergingMethod, Method
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Method
 from deltaworks_gui.pages.workbench_state import WorkbenchState
 from deltaworks_gui.pages.workbench_words import tr
 from deltaworks_gui.widgets.grouped_choice import ChoiceGroup

@@ -8,7 +8,9 @@ from PySide6.QtCore import QCoreApplication
 
 from deltaworks.engine.repair_plan import unlocked_by
 from deltaworks.methods import METHODS
-from deltaworks.methods.method import MergingMethod, Method, SafetyMethod
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Method
+from deltaworks.methods.safety_record import SafetyMethod
 from deltaworks_gui.formats import format_size
 from deltaworks_gui.pages.workbench_cost import is_disk_short, memory_word
 from deltaworks_gui.pages.workbench_recipe import calibrates, count_trials, faults_of, rule_faults

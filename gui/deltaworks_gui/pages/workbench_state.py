@@ -12,7 +12,9 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP
 from deltaworks.engine.plan_types import Check, ParameterRow
 from deltaworks.library.rows import Match, ModelRow, State
 from deltaworks.methods import COMPRESSION, MERGING, SAFETY
-from deltaworks.methods.method import MergingMethod, Method, SafetyMethod
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Method
+from deltaworks.methods.safety_record import SafetyMethod
 from deltaworks.options import OptionInfo, Options, describe
 from deltaworks.recipes.schema import Keep
 from deltaworks.studies.defaults import default_settings

@@ -22,7 +22,8 @@ from deltaworks.checkpoints import (
 from deltaworks.checkpoints.output_file import OutputFile
 from deltaworks.errors import CancelledError, FileError, MismatchError
 from deltaworks.methods import compression_method
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.progress import JobControl, Warned
 
 SEED = 5

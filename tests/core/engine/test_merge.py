@@ -15,7 +15,8 @@ from deltaworks.engine.journal import Entry
 from deltaworks.engine.model_output import ModelOutput
 from deltaworks.errors import NotFiniteError
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.chunks import spans
 from deltaworks.progress import JobControl
 from deltaworks.recipes import dump_recipe, parse_recipe

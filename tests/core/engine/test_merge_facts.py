@@ -15,7 +15,8 @@ from deltaworks.errors import OptionError
 from deltaworks.methods import compression_method
 from deltaworks.methods.compression.dare import DareOptions
 from deltaworks.methods.merging.pre_sparsify import sparsified
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.progress import JobControl
 from deltaworks.recipes import parse_recipe
 

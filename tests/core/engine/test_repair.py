@@ -131,8 +131,9 @@ def test_layers_are_what_the_method_gives_with_their_inputs(
     from deltaworks.checkpoints import open_checkpoint
     from deltaworks.inference.tokenizing import load_tokenizer
     from deltaworks.methods import safety_method
-    from deltaworks.methods.method import RepairInputs, TensorSpec
+    from deltaworks.methods.method import TensorSpec
     from deltaworks.methods.safety.safe_delta import SafeDeltaOptions
+    from deltaworks.methods.safety_record import RepairInputs
 
     recipe = repairing("safe-delta", rho=0.4, recipe={"safety": str(safety), "out_dtype": "F32"})
     run(recipe, JobControl())

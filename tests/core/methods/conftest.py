@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from deltaworks.methods.method import CompressionMethod, Parts, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import CompressionMethod, Parts, TensorPair
+from deltaworks.methods.method import TensorSpec
 
 PairOf = Callable[..., TensorPair]
 RoundTrip = Callable[..., tuple[Parts, Tensor]]

@@ -20,7 +20,8 @@ from deltaworks.methods.compression import (
     sign,
     ultradelta,
 )
-from deltaworks.methods.method import CompressionMethod, index
+from deltaworks.methods.compression_record import CompressionMethod
+from deltaworks.methods.method import index
 
 COMPRESSION: Mapping[str, CompressionMethod] = index(
     sign.METHOD,

@@ -11,7 +11,8 @@ from deltaworks.numerics.words import torch_dtype
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import CompressionMethod, Parts, TensorSpec
+    from deltaworks.methods.compression_record import CompressionMethod, Parts
+    from deltaworks.methods.method import TensorSpec
 
 
 def restore_tensor(

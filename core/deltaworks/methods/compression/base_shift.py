@@ -18,7 +18,8 @@ import numpy as np
 from deltaworks.methods.compression import dare, impart, low_rank, sign
 from deltaworks.methods.compression.calibrated import CALIBRATED, grams_for
 from deltaworks.methods.compression.parts import finite_delta, take
-from deltaworks.methods.method import CompressionMethod, Needs, TensorPair
+from deltaworks.methods.compression_record import CompressionMethod, TensorPair
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.gptq import output_error
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
@@ -26,7 +27,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorSpec
+    from deltaworks.methods.compression_record import Parts
+    from deltaworks.methods.method import TensorSpec
 
 _OTHER_DRAW = 1 << 63
 """Flipped in the seed of the shift, so that two random methods draw two masks."""

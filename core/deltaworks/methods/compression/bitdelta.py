@@ -17,14 +17,16 @@ import numpy as np
 from deltaworks.methods.compression import sign
 from deltaworks.methods.compression.calibrated import CALIBRATED, grams_for
 from deltaworks.methods.compression.parts import finite_delta
-from deltaworks.methods.method import CompressionMethod, Fit, Needs
+from deltaworks.methods.compression_record import CompressionMethod, Fit
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 
 class BitDeltaOptions(Options):

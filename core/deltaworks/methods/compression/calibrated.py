@@ -13,7 +13,7 @@ from deltaworks.options import option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import TensorPair
+    from deltaworks.methods.compression_record import TensorPair
 
 CALIBRATED: Any = option(
     True,

@@ -14,7 +14,7 @@ import numpy as np
 
 from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.gathering import gather, scatter
 from deltaworks.numerics.halves import from_halves, to_halves, unit_for
@@ -28,7 +28,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _STREAM = "dare"
 

@@ -36,14 +36,16 @@ from deltaworks.methods.compression.triples import (
     triples_of,
     whole,
 )
-from deltaworks.methods.method import CompressionMethod, Needs, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 
 class DeltaComeOptions(Options):

@@ -23,7 +23,7 @@ from deltaworks.methods.compression.patch_codes import (
     decode_patches,
     patch_bits,
 )
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.numerics.dct import join_patches, patch_counts, split_patches
 from deltaworks.numerics.halves import unit_for
 from deltaworks.numerics.matrices import Stack, as_stack
@@ -32,7 +32,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
     Order = tuple[Tensor, Tensor]
 

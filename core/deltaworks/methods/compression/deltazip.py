@@ -16,7 +16,8 @@ import numpy as np
 
 from deltaworks.methods.compression.calibrated import CALIBRATED, DAMPING, Ordered, factors_for
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod, Needs
+from deltaworks.methods.compression_record import CompressionMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.gptq import round_apart, round_columns
 from deltaworks.numerics.halves import unit_for
 from deltaworks.numerics.matrices import Stack, as_stack
@@ -26,7 +27,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _FOUR, _TWO = 4, 2
 _PLACES = np.array([(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)], dtype=np.int64)

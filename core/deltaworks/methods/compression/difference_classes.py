@@ -18,7 +18,8 @@ from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.class_coding import PIECE, Coded, decode_numbers, encode_numbers
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Parts, TensorSpec
+    from deltaworks.methods.compression_record import Parts
+    from deltaworks.methods.method import TensorSpec
 
 Words = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]

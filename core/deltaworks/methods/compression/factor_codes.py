@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deltaworks.methods.compression.calibrated import Ordered
-    from deltaworks.methods.method import Parts, TensorPair
+    from deltaworks.methods.compression_record import Parts, TensorPair
     from deltaworks.numerics.matrices import Stack
 
 Floats = npt.NDArray[np.float32]

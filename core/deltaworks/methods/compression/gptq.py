@@ -15,7 +15,8 @@ import numpy as np
 
 from deltaworks.methods.compression.calibrated import CALIBRATED, DAMPING, Ordered, factors_for
 from deltaworks.methods.compression.parts import finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod, Needs
+from deltaworks.methods.compression_record import CompressionMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.gptq import round_apart, round_columns
 from deltaworks.numerics.halves import unit_for
 from deltaworks.numerics.matrices import as_stack
@@ -26,7 +27,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 
 class GptqOptions(Options):

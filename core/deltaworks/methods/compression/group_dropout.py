@@ -16,7 +16,7 @@ from pydantic import field_validator
 
 from deltaworks.errors import MismatchError
 from deltaworks.methods.compression.parts import damaged, finite_delta, one_float, take
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.gathering import scatter
 from deltaworks.numerics.group_masks import Mask, group_counts, group_masks
@@ -31,7 +31,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     Halves = np.ndarray[Any, np.dtype[np.float16]]

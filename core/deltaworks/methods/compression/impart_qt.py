@@ -38,7 +38,8 @@ from deltaworks.methods.compression.triples import (
     thinned,
     triples_of,
 )
-from deltaworks.methods.method import CompressionMethod, Needs, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.importance import Floats, cut_for, sparsities, sparsity_at_cost
 from deltaworks.numerics.mask_coding import entropy
 from deltaworks.numerics.masks import CHECK_BYTES
@@ -48,7 +49,8 @@ from deltaworks.options import option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _STREAM = "impart"
 _FULL_BITS = 16

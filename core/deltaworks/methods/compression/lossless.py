@@ -20,7 +20,7 @@ import numpy as np
 from deltaworks.errors import FileError, MismatchError
 from deltaworks.methods.compression.difference_classes import code_difference, decode_difference
 from deltaworks.methods.compression.parts import damaged, take
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.numerics.byte_coding import PLANES, Bytes, DamagedError, expand, squeeze
 from deltaworks.numerics.byte_planes import rotate, rotate_back
 from deltaworks.numerics.integer_delta import add_zigzag, zigzag_delta
@@ -32,7 +32,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
     Words = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from deltaworks.methods.compression.parts import finite_delta, one_float, take
 from deltaworks.methods.compression.triples import exact_svd, triples_of
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
 from deltaworks.numerics.halves import unit_for
 from deltaworks.numerics.low_rank import Svd, sketched_svd
 from deltaworks.numerics.matrices import Stack, as_stack
@@ -25,7 +25,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _BITS = 1.0
 

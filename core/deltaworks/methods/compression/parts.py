@@ -12,7 +12,8 @@ from deltaworks.errors import FileError, NotFiniteError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _FIX = "The delta file is damaged; make it again from the two models"
 

@@ -17,7 +17,8 @@ from deltaworks.numerics.packing import pack, packed_width, unpack
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorSpec
+    from deltaworks.methods.compression_record import Parts
+    from deltaworks.methods.method import TensorSpec
 
 Classes = tuple[tuple[int, float], ...]
 """Bits and share of patches of each class, from the most to the least important."""

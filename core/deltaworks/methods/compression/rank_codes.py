@@ -20,7 +20,8 @@ from deltaworks.numerics.grids import (
 from deltaworks.numerics.packing import pack, packed_width, unpack
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Parts, TensorSpec
+    from deltaworks.methods.compression_record import Parts
+    from deltaworks.methods.method import TensorSpec
 
 Floats = npt.NDArray[np.float32]
 RankClasses = tuple[tuple[int, int], ...]

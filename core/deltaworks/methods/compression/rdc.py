@@ -29,7 +29,7 @@ from deltaworks.methods.compression.rdc_matrix import (
     estimate_bits,
 )
 from deltaworks.methods.compression.triples import triples_of
-from deltaworks.methods.method import CompressionMethod, Fit, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, Fit, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.options import Options, option
@@ -37,7 +37,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
     from deltaworks.numerics.dead_zone import Floats
     from deltaworks.numerics.low_rank import Svd
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deltaworks.methods.compression.parts import finite_delta, take
-from deltaworks.methods.method import CompressionMethod
+from deltaworks.methods.compression_record import CompressionMethod
 from deltaworks.numerics.chunks import row_spans
 from deltaworks.numerics.matrices import Stack, as_stack
 from deltaworks.numerics.packing import pack, packed_width
@@ -24,7 +24,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
     Doubles = np.ndarray[Any, np.dtype[np.float64]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]

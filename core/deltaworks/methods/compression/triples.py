@@ -23,7 +23,8 @@ from deltaworks.numerics.matrices import as_stack
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
     from deltaworks.numerics.low_rank import Svd
     from deltaworks.numerics.matrices import Stack
 

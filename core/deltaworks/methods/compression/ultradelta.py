@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.methods.compression.parts import damaged, finite_delta, take
-from deltaworks.methods.method import CompressionMethod, SizeOption
+from deltaworks.methods.compression_record import CompressionMethod, SizeOption
 from deltaworks.numerics.byte_coding import DamagedError
 from deltaworks.numerics.mask_coding import decode_mask, encode_mask, entropy
 from deltaworks.numerics.matrices import as_stack
@@ -27,7 +27,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+    from deltaworks.methods.compression_record import Parts, TensorPair
+    from deltaworks.methods.method import TensorSpec
 
 _STREAM = "ultradelta"
 

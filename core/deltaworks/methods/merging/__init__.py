@@ -3,7 +3,8 @@
 The table names modules, and imports one when its method is looked up: there are many.
 """
 
-from deltaworks.methods.method import MergingMethod, Table
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Table
 
 MERGING: Table[MergingMethod] = Table(
     "deltaworks.methods.merging",

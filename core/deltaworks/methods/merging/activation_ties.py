@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from deltaworks.methods.merging.deltas import flat_deltas, onto_base
 from deltaworks.methods.merging.fields import density_field, scale_field
 from deltaworks.methods.merging.ties_global import elect_and_average
-from deltaworks.methods.method import MergeExpert, MergingMethod, Needs
+from deltaworks.methods.merging_record import MergeExpert, MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 _MATRIX = 2
 

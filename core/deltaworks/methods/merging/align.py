@@ -18,14 +18,15 @@ import numpy.typing as npt
 from deltaworks.methods.merging.combination import combine
 from deltaworks.methods.merging.kernel import checked, flat_experts
 from deltaworks.methods.merging.surveys import pooled_for
-from deltaworks.methods.method import MergeSurvey, MergingMethod, Needs
+from deltaworks.methods.merging_record import MergeSurvey, MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.assignment import assign
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 Places = npt.NDArray[np.int64]
 Orders = dict[str, list[Places]]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltaworks.methods.merging.pieces import Delta, Doubles, base_of, one_of
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.chunks import row_spans
 from deltaworks.numerics.rounding import is_finite
@@ -20,7 +21,8 @@ from deltaworks.numerics.seeds import raw_words
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs, TensorSpec
+    from deltaworks.methods.merging_record import Fill, StreamInputs
+    from deltaworks.methods.method import TensorSpec
     from deltaworks.numerics.selection import Floats
     from deltaworks.numerics.stored import Stored
 

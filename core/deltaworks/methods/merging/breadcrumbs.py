@@ -14,13 +14,13 @@ from deltaworks.methods.merging.fields import density_field, scale_field, weight
 from deltaworks.methods.merging.kept import Band
 from deltaworks.methods.merging.pieces import Delta
 from deltaworks.methods.merging.task_vectors import N_BUFFERS, Place, Rule, stream_task_vectors
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.thresholds import INFINITE, find_thresholds
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 
 class BreadcrumbsOptions(Options):

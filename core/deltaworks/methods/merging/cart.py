@@ -12,7 +12,8 @@ from deltaworks.methods.merging.combination import combine
 from deltaworks.methods.merging.fields import scale_field
 from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite
 from deltaworks.methods.merging.spectral import WORKING_BYTES
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options, option
@@ -20,7 +21,7 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class CartOptions(Options):

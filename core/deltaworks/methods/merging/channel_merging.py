@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from deltaworks.methods.merging.deltas import chosen_expert, expert_field, flat_deltas, onto_base
 from deltaworks.methods.merging.fields import density_field, scale_field
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.channel_groups import Labels, group_rows
 from deltaworks.numerics.chunks import row_spans
 from deltaworks.numerics.seeds import rng_for
@@ -24,7 +24,8 @@ from deltaworks.options import Options, option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs, TensorSpec
+    from deltaworks.methods.merging_record import MergeInputs
+    from deltaworks.methods.method import TensorSpec
 
 Floats = npt.NDArray[np.float32]
 Rule = Literal["mean", "ties", "dare", "sum"]

@@ -13,13 +13,14 @@ import numpy as np
 
 from deltaworks.methods.merging.fields import scale_field
 from deltaworks.methods.merging.pieces import Delta, base_of
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.rounding import is_finite
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 

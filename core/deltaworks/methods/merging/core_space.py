@@ -13,14 +13,14 @@ from deltaworks.methods.merging.isotropic import level_sum
 from deltaworks.methods.merging.spectral import WORKING_BYTES, Deltas, merge_spectrally
 from deltaworks.methods.merging.ties_global import elect_and_average
 from deltaworks.methods.merging.tsv_merge import merge_matrix as merge_singular_vectors
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class CoreSpaceOptions(Options):

@@ -19,13 +19,13 @@ from deltaworks.methods.merging.task_vectors import (
     stream_of,
     stream_task_vectors,
 )
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.draws import drawn_bits
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from deltaworks.methods.merging.pieces import Delta
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 
 class DareLinearOptions(Options):

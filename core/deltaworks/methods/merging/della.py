@@ -24,7 +24,7 @@ from deltaworks.methods.merging.task_vectors import (
     stream_of,
     stream_task_vectors,
 )
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.draws import draws_for, odds
 from deltaworks.numerics.matrices import as_stack
@@ -33,7 +33,7 @@ from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from deltaworks.methods.merging.pieces import Delta
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 
 class DellaOptions(Options):

@@ -16,7 +16,7 @@ from deltaworks.options import option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 def flat_deltas(inputs: MergeInputs) -> list[Tensor]:

@@ -17,14 +17,14 @@ from deltaworks.methods.merging.fields import density_field, scale_field
 from deltaworks.methods.merging.kernel import checked, flat_base, flat_experts
 from deltaworks.methods.merging.spectral import WORKING_BYTES, Deltas, merge_spectrally
 from deltaworks.methods.merging.surveys import places, pooled_for, rank_surveys
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _SHARE_OF_RANK = 6

@@ -16,13 +16,13 @@ from deltaworks.methods.merging.deltas import (
     onto_base,
 )
 from deltaworks.methods.merging.surveys import add_by_expert, places, pooled_for
-from deltaworks.methods.method import MergeSurvey, MergingMethod
+from deltaworks.methods.merging_record import MergeSurvey, MergingMethod
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class EmrOptions(Options):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.methods.merging.fields import weight_field
 from deltaworks.methods.merging.kernel import checked, flat_experts
 from deltaworks.methods.merging.surveys import add_by_expert, places, pooled_for
-from deltaworks.methods.method import MergeExpert, MergeSurvey, MergingMethod, Needs
+from deltaworks.methods.merging_record import MergeExpert, MergeSurvey, MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 _LEAST = 1e-6
 

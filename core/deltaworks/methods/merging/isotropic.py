@@ -16,14 +16,14 @@ from deltaworks.methods.merging.spectral import (
     merge_spectrally,
     orthogonal_product,
 )
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.low_rank import thin_svd, top_svd
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class IsoCOptions(Options):

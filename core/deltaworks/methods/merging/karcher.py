@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltaworks.methods.merging.pieces import Doubles, combination, dot_products
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 
 class KarcherOptions(Options):

@@ -10,7 +10,7 @@ from deltaworks.methods.streaming import check_shape, not_finite
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 ZERO_WEIGHTS = 1e-8
 

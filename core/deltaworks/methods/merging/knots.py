@@ -22,7 +22,7 @@ from deltaworks.methods.merging.ties_global import (
     signs_of_sums,
     with_majority,
 )
-from deltaworks.methods.method import MergeSurvey, MergingMethod
+from deltaworks.methods.merging_record import MergeSurvey, MergingMethod
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options
@@ -30,7 +30,7 @@ from deltaworks.options import Options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class KnotsOptions(Options):

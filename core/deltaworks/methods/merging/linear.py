@@ -11,11 +11,12 @@ import numpy as np
 
 from deltaworks.methods.merging.fused import FusedSum
 from deltaworks.methods.merging.kernel import weight_sum
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.deltas import flat_deltas, onto_base
 from deltaworks.methods.merging.fields import scale_field
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class MagMaxOptions(Options):

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from deltaworks.methods.merging import mergekit_spheres as spheres
 from deltaworks.methods.merging.kernel import checked
 from deltaworks.methods.merging.mergekit_fusion import arcee_fusion
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 Compute = Callable[["Tensor | None", "list[Tensor]", Any, Sequence[Any]], "Tensor"]
 """Base, experts, options and each expert's options to the merged tensor."""

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltaworks.methods.merging.pieces import Doubles, base_of, dot_products, row_parts
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.matrices import as_stack
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 _SMALLEST_PRODUCT = 1e-6

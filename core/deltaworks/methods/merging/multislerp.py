@@ -15,11 +15,12 @@ from deltaworks.errors import OptionError
 from deltaworks.methods.merging.fields import weight_field
 from deltaworks.methods.merging.kernel import weight_sum
 from deltaworks.methods.merging.pieces import Doubles, combination, dot_products
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 _NO_LENGTH = 1e-8
 

@@ -20,12 +20,13 @@ from deltaworks.methods.merging.pieces import (
     dot_products,
     row_parts,
 )
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.chunks import row_spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
     from deltaworks.numerics.stored import Stored
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from deltaworks.errors import OptionError
 from deltaworks.methods.merging.fields import scale_field
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.options import Options
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 

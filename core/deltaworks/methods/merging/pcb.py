@@ -14,13 +14,13 @@ import numpy.typing as npt
 from deltaworks.methods.merging.deltas import delta_arrays, onto_base
 from deltaworks.methods.merging.fields import scale_field
 from deltaworks.methods.merging.surveys import places, pooled_for, rank_surveys
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 Floats = npt.NDArray[np.float32]
 _OUTLIERS = 1e-4

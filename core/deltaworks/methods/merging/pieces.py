@@ -15,7 +15,7 @@ from deltaworks.numerics.rounding import Arithmetic, widen
 from deltaworks.numerics.stored import Floats, Stored
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 Doubles = npt.NDArray[np.float64]
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deltaworks.errors import OptionError
-from deltaworks.methods.method import CompressionMethod, MergeExpert, MergeInputs, TensorPair
+from deltaworks.methods.compression_record import CompressionMethod, TensorPair
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
 
 if TYPE_CHECKING:
     from torch import Tensor

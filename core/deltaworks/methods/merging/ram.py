@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltaworks.methods.merging.pieces import Delta, base_of
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.methods.streaming import not_finite
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.rounding import is_finite
@@ -19,7 +19,7 @@ from deltaworks.numerics.selection import Mask
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 Counts = npt.NDArray[np.uint16]

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.combination import combine
 from deltaworks.methods.merging.kernel import checked, flat_experts, is_finite
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.streaming import not_finite
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 _RIDGE = 1e-6
 

@@ -14,14 +14,14 @@ import numpy as np
 from deltaworks.methods.merging.kept import Largest
 from deltaworks.methods.merging.pieces import Delta, base_of
 from deltaworks.methods.merging.task_vectors import N_BUFFERS, agree, sum_for
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.chunks import spans
 from deltaworks.numerics.selection import Keys
 from deltaworks.numerics.thresholds import Threshold, share_threshold
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
 
 _NO_ENERGY = 1e-6

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltaworks.methods.merging.pieces import base_of, one_of
-from deltaworks.methods.method import MergingMethod, Needs
+from deltaworks.methods.merging_record import MergingMethod
+from deltaworks.methods.method import Needs
 from deltaworks.numerics.chunks import spans
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
     from deltaworks.numerics.rounding import Floats
     from deltaworks.numerics.stored import Room, Stored
 

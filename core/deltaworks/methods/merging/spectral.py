@@ -15,7 +15,7 @@ from deltaworks.numerics.polar import polar_factor
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 WORKING_BYTES = 72
 """A weight: a delta, two decompositions in float64, what is kept; measured at 2048 x 2048."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.fields import scale_field
 from deltaworks.methods.merging.spectral import WORKING_BYTES, Deltas, merge_spectrally
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.numerics.low_rank import thin_svd
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class StarOptions(Options):

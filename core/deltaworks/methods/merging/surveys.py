@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deltaworks.methods.method import MergeSurvey
+from deltaworks.methods.merging_record import MergeSurvey
 from deltaworks.numerics.global_ranks import (
     Counts,
     Floats,
@@ -18,7 +18,7 @@ from deltaworks.numerics.global_ranks import (
 )
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 Pooled = dict[str, Any]
 """What surveys know, by name; each one adds to what the ones before it found."""

@@ -15,13 +15,13 @@ from deltaworks.methods.merging.deltas import (
     one_and_masks,
     onto_base,
 )
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 
 class TallMaskOptions(Options):

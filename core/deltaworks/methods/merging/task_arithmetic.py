@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from deltaworks.methods.merging.fields import scale_field, weight_field
 from deltaworks.methods.merging.task_vectors import N_BUFFERS, Rule, stream_task_vectors
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs
+    from deltaworks.methods.merging_record import Fill, StreamInputs
 
 
 class TaskArithmeticOptions(Options):

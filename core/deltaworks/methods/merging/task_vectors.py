@@ -23,7 +23,8 @@ from deltaworks.numerics.rounding import Arithmetic
 from deltaworks.numerics.selection import MAGNITUDE, Floats, Keys
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import Fill, StreamInputs, TensorSpec
+    from deltaworks.methods.merging_record import Fill, StreamInputs
+    from deltaworks.methods.method import TensorSpec
 
 Rescale = Literal["none", "l1", "paper"]
 """``l1``: to the sum of magnitudes before the drop; ``paper``: divided by the density."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deltaworks.methods.merging import MERGING
-from deltaworks.methods.method import Group, MergingMethod
+from deltaworks.methods.merging_record import Group, MergingMethod
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from deltaworks.methods.merging.fields import scale_field
 from deltaworks.methods.merging.spectral import Deltas, merge_spectrally
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import MergeInputs
+    from deltaworks.methods.merging_record import MergeInputs
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _NEGLIGIBLE = 1e-6

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from deltaworks.methods.method import SafetyMethod, index
+from deltaworks.methods.method import index
 from deltaworks.methods.safety import (
     antidote,
     interpolation,
@@ -12,6 +12,7 @@ from deltaworks.methods.safety import (
     safelora,
     safemerge,
 )
+from deltaworks.methods.safety_record import SafetyMethod
 
 SAFETY: Mapping[str, SafetyMethod] = index(
     safe_delta.METHOD,

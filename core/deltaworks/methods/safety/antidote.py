@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.method import Needs, Repaired, SafetyMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.safety.layer_inputs import change_facts, gram_of
+from deltaworks.methods.safety_record import Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
 
 
 class AntidoteOptions(Options):

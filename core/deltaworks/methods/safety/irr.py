@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from deltaworks.methods.method import Needs, Repaired, SafetyMethod, Statistic
+from deltaworks.methods.method import Needs, Statistic
 from deltaworks.methods.safety.frozen_update import frozen_update
 from deltaworks.methods.safety.layer_inputs import change_facts, factor_of, work_dtype
+from deltaworks.methods.safety_record import Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj")
 _QUANTILES = (0.5, 0.9, 0.99)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch import dtype as TorchDtype  # noqa: N812 - a type, not a constant
 
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
     from deltaworks.numerics.factors import Factor
 
 _WIDEST_DOUBLE = 4096

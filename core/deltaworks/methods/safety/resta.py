@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from deltaworks.methods.method import Repaired, SafetyMethod
 from deltaworks.methods.safety.layer_inputs import change_facts
+from deltaworks.methods.safety_record import Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import RepairInputs, TensorSpec
+    from deltaworks.methods.method import TensorSpec
+    from deltaworks.methods.safety_record import RepairInputs
 
 
 class RestaOptions(Options):

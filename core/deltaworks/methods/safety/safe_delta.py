@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 
-from deltaworks.methods.method import Needs, Repaired, SafetyMethod
+from deltaworks.methods.method import Needs
 from deltaworks.methods.safety.admission import Admission, admit, column_squares, row_groups
 from deltaworks.methods.safety.compensation import (
     answered,
@@ -28,12 +28,13 @@ from deltaworks.methods.safety.layer_inputs import (
     gram_of,
     work_dtype,
 )
+from deltaworks.methods.safety_record import Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
 
 AUTHORS = {"protect": 0.15, "block": 2048, "group": 4}
 """What ``budget=authors`` takes where the user says nothing."""

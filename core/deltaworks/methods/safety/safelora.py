@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from deltaworks.methods.method import FirstLook, Repaired, SafetyMethod
 from deltaworks.methods.safety.layer_inputs import change_facts
 from deltaworks.methods.safety.projection import (
     Projector,
@@ -17,12 +16,13 @@ from deltaworks.methods.safety.projection import (
     cosine_of_pairs,
     project,
 )
+from deltaworks.methods.safety_record import FirstLook, Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
 
 
 class SafeLoraOptions(Options):

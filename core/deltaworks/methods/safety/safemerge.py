@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltaworks.methods.method import Repaired, SafetyMethod
 from deltaworks.methods.safety.layer_inputs import change_facts
 from deltaworks.methods.safety.safelora import SafeLoraOptions, score
+from deltaworks.methods.safety_record import Repaired, SafetyMethod
 from deltaworks.options import Options, option
 
 if TYPE_CHECKING:
-    from deltaworks.methods.method import RepairInputs
+    from deltaworks.methods.safety_record import RepairInputs
 
 
 class SafeMergeOptions(Options):

@@ -14,7 +14,8 @@ from deltaworks.errors import AppError, FileError, MismatchError, NotFiniteError
 from deltaworks.methods import COMPRESSION
 from deltaworks.methods.compression import low_rank
 from deltaworks.methods.compression.applying import restore_tensor
-from deltaworks.methods.method import CompressionMethod, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import CompressionMethod, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.low_rank import Svd, thin_svd
 from deltaworks.options import describe
 

@@ -21,7 +21,8 @@ from deltaworks.methods.compression import (
     impart_qt,
     sign,
 )
-from deltaworks.methods.method import CompressionMethod, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import CompressionMethod, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.factors import upper_factor
 from deltaworks.numerics.gptq import output_error
 

@@ -17,7 +17,8 @@ from deltaworks.methods.compression.difference_classes import (
     exponents,
 )
 from deltaworks.methods.compression.lossless import METHOD, LosslessOptions, encode, restore
-from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import Parts, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.words import dtype_name, tensor_words, words_tensor
 
 ALL16 = np.arange(1 << 16, dtype=np.uint16)

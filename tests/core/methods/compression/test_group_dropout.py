@@ -16,7 +16,8 @@ from deltaworks.methods.compression.group_dropout import (
     encode,
     kept_a_row,
 )
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.group_masks import group_masks
 from deltaworks.numerics.matrices import Stack
 

@@ -12,7 +12,8 @@ from deltaworks.methods.compression import impart, impart_qt, low_rank
 from deltaworks.methods.compression.impart import METHOD, ImpartOptions, encode
 from deltaworks.methods.compression.impart_qt import ImpartQtOptions
 from deltaworks.methods.compression.triples import exact_svd, thinned
-from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import Parts, TensorPair
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.column_masks import column_masks
 from deltaworks.numerics.importance import sparsities
 from deltaworks.numerics.low_rank import Svd, thin_svd

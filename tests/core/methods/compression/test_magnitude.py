@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from deltaworks.errors import FileError
 from deltaworks.methods.compression.magnitude import METHOD, MagnitudeOptions, decode, encode
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 
 
 def test_hand_computed_case(round_trip: Any) -> None:

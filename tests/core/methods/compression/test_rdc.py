@@ -9,7 +9,8 @@ import torch
 from deltaworks.errors import FileError
 from deltaworks.methods.compression import COMPRESSION
 from deltaworks.methods.compression.rdc import METHOD, RdcOptions, decode, encode, fit
-from deltaworks.methods.method import Parts, TensorPair, TensorSpec
+from deltaworks.methods.compression_record import Parts, TensorPair
+from deltaworks.methods.method import TensorSpec
 
 
 def pair_of(delta: torch.Tensor) -> TensorPair:

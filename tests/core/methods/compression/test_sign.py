@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltaworks.methods.compression.sign import METHOD, SignOptions, decode, encode
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 
 
 def test_hand_computed_case(round_trip: Any) -> None:

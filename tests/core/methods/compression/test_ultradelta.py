@@ -12,7 +12,8 @@ from deltaworks.methods.compression.ultradelta import (
     encode,
     kept_of_each,
 )
-from deltaworks.methods.method import TensorPair, TensorSpec
+from deltaworks.methods.compression_record import TensorPair
+from deltaworks.methods.method import TensorSpec
 
 
 def test_hand_computed_case(round_trip: Any) -> None:

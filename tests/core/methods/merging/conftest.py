@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from deltaworks.methods import merging_method
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 
 
 def run_merge(

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from deltaworks.methods import MERGING
 from deltaworks.methods.merging.align import axes_of
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.assignment import assign
 
 CONFIG = {"num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 12}

@@ -11,7 +11,8 @@ from torch import Tensor
 from deltaworks.errors import MismatchError, NotFiniteError
 from deltaworks.methods import MERGING
 from deltaworks.methods.merging.surveys import pooled_for
-from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs, MergingMethod
+from deltaworks.methods.method import TensorSpec
 
 METHODS = pytest.mark.parametrize("method", MERGING.values(), ids=MERGING.keys())
 VARIANTS = pytest.mark.parametrize(

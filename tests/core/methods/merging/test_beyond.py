@@ -14,7 +14,8 @@ from deltaworks.methods import MERGING
 from deltaworks.methods.merging.doge import DogeOptions, learn_shared
 from deltaworks.methods.merging.knots import tie
 from deltaworks.methods.merging.spectral import Deltas
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 
 W1 = torch.tensor([[3.0, 0.0], [0.0, 0.0]])
 W3 = torch.tensor([[2.0, 2.0], [0.0, 0.0]])

@@ -17,7 +17,8 @@ from deltaworks.methods.merging.breadcrumbs import (
     BreadcrumbsTiesExpertOptions,
     BreadcrumbsTiesOptions,
 )
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 
 DELTA = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9, -1.0]
 ZERO = [0.0] * 10

@@ -9,7 +9,8 @@ import torch
 from deltaworks.errors import OptionError
 from deltaworks.methods import merging_method
 from deltaworks.methods.merging.della import DellaExpertOptions
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.options import read_options
 
 BOTH = pytest.mark.parametrize("method_id", ["della", "della-linear"])

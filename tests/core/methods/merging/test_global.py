@@ -12,7 +12,8 @@ from torch import Tensor
 
 from deltaworks.errors import OptionError
 from deltaworks.methods import MERGING
-from deltaworks.methods.method import MergeExpert, MergeInputs, MergingMethod, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs, MergingMethod
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.global_ranks import (
     coarse_counts,
     fine_counts,

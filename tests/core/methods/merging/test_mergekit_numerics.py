@@ -14,7 +14,8 @@ import torch
 from deltaworks.errors import NotFiniteError, OptionError
 from deltaworks.methods import merging_method
 from deltaworks.methods.merging.mergekit_numerics import in_mergekits_order
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 from deltaworks.numerics.rounding import Arithmetic
 
 BASE, A, B = [1.0, 1, 1, 1], [1.4, 0.9, 1.3, 1], [1.2, 1.3, 0.5, 1.1]

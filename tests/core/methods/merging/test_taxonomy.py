@@ -9,7 +9,7 @@ import pytest
 
 from deltaworks.methods import MERGING
 from deltaworks.methods.merging.taxonomy import CLASSES, members, needs_text, repeats_text, table
-from deltaworks.methods.method import MergingMethod
+from deltaworks.methods.merging_record import MergingMethod
 
 PAGE = Path(__file__).parents[4] / "docs" / "merging.md"
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deltaworks.methods.merging.ties import METHOD, TiesExpertOptions, TiesOptions
-from deltaworks.methods.method import MergeExpert, MergeInputs, TensorSpec
+from deltaworks.methods.merging_record import MergeExpert, MergeInputs
+from deltaworks.methods.method import TensorSpec
 
 BASE = [1.0, 1.0, 1.0, 1.0]
 A = [1.4, 0.9, 1.3, 1.0]

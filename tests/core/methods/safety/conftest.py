@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from deltaworks.methods import safety_method
-from deltaworks.methods.method import Repaired, RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
+from deltaworks.methods.safety_record import Repaired, RepairInputs
 from deltaworks.numerics.factors import Factor
 
 Repair = Callable[..., Repaired]

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from deltaworks.methods import safety_method
-from deltaworks.methods.method import RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
 from deltaworks.methods.safety.layer_inputs import damage
+from deltaworks.methods.safety_record import RepairInputs
 from deltaworks.numerics.factors import Factor, upper_factor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from deltaworks.methods.method import RepairInputs, TensorSpec
+from deltaworks.methods.method import TensorSpec
 from deltaworks.methods.safety.projection import cosine_of, cosine_of_pairs, project
 from deltaworks.methods.safety.resta import RestaOptions
 from deltaworks.methods.safety.resta import repair as repair_resta
 from deltaworks.methods.safety.safelora import METHOD as SAFELORA
 from deltaworks.methods.safety.safelora import SafeLoraOptions, settle
+from deltaworks.methods.safety_record import RepairInputs
 
 
 def _normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -57,9 +57,8 @@ def test_delta_files_of_earlier_versions_are_checked_with_their_own_hashes(
     tiny_stranger: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(
-        add_all.__globals__, "tensor_hash", lambda words, like="old": tensor_hash(words, like=like)
-    )
+    hashed = tensor_hash
+    monkeypatch.setitem(add_all.__globals__, "tensor_hash", lambda words: hashed(words, like="old"))
     path = write_delta(tiny_expert)
     monkeypatch.undo()
 

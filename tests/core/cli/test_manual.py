@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def test_the_manual_has_a_section_for_every_command() -> None:
 def test_every_section_has_an_example_that_the_program_understands() -> None:
     for name, text in sections().items():
         (example,) = re.findall(r"^    deltaworks-cli (.+)$", text, flags=re.MULTILINE)
-        command, *words = example.split()
+        command, *words = shlex.split(example)
 
         PROGRAM.commands[command].make_context(command, words)
 

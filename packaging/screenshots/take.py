@@ -37,6 +37,10 @@ NAMES = (
     "jobs",
     "results",
     "results-merges",
+    "families",
+    "storage",
+    "workbench-repair",
+    "playground",
 )
 WIDTH, HEIGHT = 1280, 800
 COLOURS = 256
@@ -166,6 +170,50 @@ def tell(camera: Camera) -> None:
     window.space.jobs.close()
     camera.rest(8.0)  # the banner says the same and goes
     camera.take("results-merges")
+    look_around(camera)
+
+
+def look_around(camera: Camera) -> None:
+    """Show the pages that the demo does not lead to, as it left them."""
+    window = camera.window
+    window.show_page("Families")
+    camera.rest(2.0)
+    _select(window, "polder-sums", "FamilyTree")
+    _button(window, "btn_banner_close").click()  # what the sweep said is known by now
+    camera.rest(1.0)
+    camera.take("families")
+    window.show_page("Storage")
+    camera.rest(3.0)
+    camera.take("storage")
+    window.show_page("Library")
+    _select(window, "polder-unsafe")
+    camera.rest(1.0)
+    window.actions_["act_repair"].trigger()
+    camera.rest(4.0)
+    camera.take("workbench-repair")
+    ask(camera)
+
+
+def ask(camera: Camera) -> None:
+    """Let a base and its fine-tunes answer side by side."""
+    from PySide6.QtWidgets import QPlainTextEdit
+
+    from deltaworks_gui.payloads import LibraryChoice
+
+    window = camera.window
+    rows = window.context.library.rows()
+    paths = {row.name: row.path for row in rows}
+    chosen = tuple(paths[name] for name in ("polder-base", "polder-sums", "polder-brackets"))
+    window.show_page("Playground", LibraryChoice(chosen))
+    camera.rest(2.0)
+    prompt = window.findChild(QPlainTextEdit, "PlaygroundPrompt")
+    assert prompt is not None
+    prompt.setPlainText("sum: 87+65=")
+    camera.wait("Send", lambda: _button(window, "btn_send").isEnabled(), 30)
+    _button(window, "btn_send").click()
+    camera.wait("answers", lambda: not _button(window, "btn_stop").isEnabled(), 120)
+    camera.rest(1.0)
+    camera.take("playground")
 
 
 def _button(window: MainWindow, name: str) -> QAbstractButton:
@@ -186,15 +234,17 @@ def _strip(window: MainWindow) -> QWidget:
     return found
 
 
-def _select(window: MainWindow, name: str) -> None:
+def _select(window: MainWindow, name: str, tree: str = "LibraryView") -> None:
+    """Select the model of this name in a list, wherever it stands in it."""
+    from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QTreeView
 
-    view = window.findChild(QTreeView, "LibraryView")
+    view = window.findChild(QTreeView, tree)
     assert view is not None
     model = view.model()
-    for row in range(model.rowCount()):
-        if str(model.index(row, 0).data()) == name:
-            view.setCurrentIndex(model.index(row, 0))
+    whole = Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive
+    for index in model.match(model.index(0, 0), Qt.ItemDataRole.DisplayRole, name, 1, whole):
+        view.setCurrentIndex(index)
 
 
 def main(arguments: list[str] | None = None) -> int:

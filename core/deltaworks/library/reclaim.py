@@ -112,7 +112,7 @@ def _originals(
         else:
             kept = "an unknown share" if delta.quality is None else f"{100 * delta.quality:.1f} %"
             near = " (an estimate)" if delta.quality_is_estimate else ""
-            why = f"{delta.name} keeps {kept} of its quality{near}; the rest would be lost"
+            why = f"{delta.name} keeps {kept} of its quality{near}, not its exact weights"
             yield _of_model("lossy-original", expert, why, users)
 
 

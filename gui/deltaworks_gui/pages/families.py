@@ -32,7 +32,7 @@ from deltaworks_gui.widgets.empty_state import EmptyState
 from deltaworks_gui.widgets.flow_box import FlowBox
 from deltaworks_gui.widgets.tables import prepare_tree
 
-_WIDTHS = {"relation": 138, "confidence": 92, "distance": 80, "size": 72, "quality": 66}
+_WIDTHS = {"relation": 140, "confidence": 90, "distance": 74, "size": 78, "quality": 72}
 _LEFT, _RIGHT = 652, 268
 _NAMES = 5
 """Least width of the names, in heights of a control."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication, Signal, Slot
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from deltaworks.library.rows import ModelRow
 from deltaworks_gui.formats import format_number, format_size
@@ -44,6 +44,8 @@ class PaneView(Card):
         self.number = number
         self._rows: tuple[ModelRow, ...] | None = None
         self.setObjectName(f"Pane_{number}")
+        # Panes are equally wide, whatever is in them.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.model = ChoiceField(
             object_name=f"PaneModel_{number}",
             accessible_name=self.tr("Model of pane {0}").format(LABELS[number]),

@@ -138,13 +138,13 @@ class RepairTexts(Options):
 
     safety: str = option(
         "",
-        title="Prompts to refuse",
-        help="A .jsonl, .csv or .txt of prompts, with refusals if you have them. They are read "
-        "where they lie and never shown.",
+        title="Prompts",
+        help="What should be refused: a .jsonl, .csv or .txt, with refusals if you have them. Read "
+        "where it lies and never shown.",
         is_file=True,
     )
     task: str = option(
-        "", title="Texts of the task", help="What the fine-tune learned: .jsonl or .txt.",
+        "", title="Task", help="What the fine-tune learned: .jsonl or .txt.",
         is_file=True,
     )  # fmt: skip
     harmful: str = option(

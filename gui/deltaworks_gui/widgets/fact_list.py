@@ -48,6 +48,7 @@ class FactList(QWidget):
         """Take every row away."""
         for row in self._rows.values():
             self._column.removeWidget(row)
+            row.hide()  # it is deleted later, and must not be painted until then
             row.deleteLater()
         self._rows.clear()
 

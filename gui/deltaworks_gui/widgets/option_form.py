@@ -15,7 +15,7 @@ from deltaworks_gui.widgets.buttons import quiet_button
 from deltaworks_gui.widgets.option_row import OptionRow
 
 _LABEL_SHARE = 0.3
-_LABEL_LEAST, _LABEL_MOST = 2.7, 4.7  # control heights
+_LABEL_LEAST, _LABEL_MOST = 3.0, 4.7  # control heights
 
 
 class OptionForm(QWidget):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from deltaworks.options import Options
-
-if TYPE_CHECKING:
-    pass
 
 Family = Literal["compression", "merging", "safety", "transfer", "fusion", "continual"]
 Statistic = Literal["gram", "fisher"]
